@@ -1,0 +1,56 @@
+"""The log: one contract, several backends. What passes between running parts passes through here or the lake.
+
+Streams (`schemas.events.Stream`) are split into partitions; within a partition records have ascending offsets.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is appended: `key` is the record's identity in its stream (None: every record counts), `value` its bytes."""
+
+    key: bytes | None
+    value: bytes
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A record as it lies in a partition. `appended_ms` is the appender's wall clock, for retention only."""
+
+    offset: int
+    value: bytes
+    appended_ms: int
+
+
+class Log(Protocol):
+    """Durable, ordered, repeatable; safe for several processes at once."""
+
+    def append(self, stream: str, records: Sequence[Record]) -> list[int]:
+        """Appends and returns one offset per record once all are on disk; a known key gets its first offset again.
+
+        Raises:
+            LogError: nothing was appended.
+        """
+        ...
+
+    def read(self, stream: str, partition: int, from_offset: int, limit: int) -> list[Stored]:
+        """Up to `limit` records with offsets from `from_offset` on, in order; the same every time."""
+        ...
+
+    def end(self, stream: str, partition: int) -> int:
+        """The offset that the next record of the partition will be at or beyond; nothing readable lies there yet."""
+        ...
+
+    def partitions(self, stream: str) -> int:
+        """How many partitions the stream has."""
+        ...
+
+    def expire(self, stream: str, older_than_ms: int) -> int:
+        """Drops records appended before the instant (ms since 1970); returns how many. Offsets are never reused."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+        ...

@@ -1,0 +1,191 @@
+"""What passes through the log: the only place where a field, a kind or a channel is defined.
+
+Times are text in one canonical form, RFC 3339 UTC with milliseconds (`2026-01-05T10:00:00.123Z`): it sorts as time
+does and is what files, the log and HTTP carry. `schemas.instants` converts.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """Everything that can happen to an outbound message."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    REPLIED = "replied"
+    BOUNCED = "bounced"
+    REJECTED = "rejected"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    FAILED = "failed"
+    CONNECTED = "connected"
+    CALLED = "called"
+    MEETING_BOOKED = "meeting_booked"
+    MEETING_CONFIRMED = "meeting_confirmed"
+    MEETING_CANCELLED = "meeting_cancelled"
+    MEETING_HELD = "meeting_held"
+    MEETING_NO_SHOW = "meeting_no_show"
+    OPPORTUNITY_CREATED = "opportunity_created"
+
+
+class Channel(StrEnum):
+    """How a message travels."""
+
+    EMAIL = "email"
+    LINKEDIN_CONNECT = "linkedin_connect"
+    LINKEDIN_MESSAGE = "linkedin_message"
+    PHONE = "phone"
+    VIDEO = "video"
+
+
+class BounceClass(StrEnum):
+    """What a bounce says: the address is dead, try later, or the sender is unwelcome."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    BLOCK = "block"
+
+
+class Origin(StrEnum):
+    """Which door an event came in by."""
+
+    RAW = "raw"
+    API = "api"
+    MAILBOX = "mailbox"
+    REPLAY = "replay"
+
+
+class Stream(StrEnum):
+    """The streams of the log."""
+
+    RAW = "raw"
+    EVENTS = "events"
+    REPLIES = "replies"
+    CONTROL = "control"
+    FEEDBACK = "feedback"
+    RESULTS = "results"
+    DEADLETTER = "deadletter"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One normalized record of one fact about one outbound message; absent means None.
+
+    Its identity, everywhere, is (`provider`, `event_id`, `kind`, `recipient`, UTC day of `occurred_at`).
+    Unknown fields are ignored, so that an older reader can read what a newer writer wrote.
+    """
+
+    event_id: str
+    kind: Kind
+    occurred_at: str
+    received_at: str | None = None
+    channel: Channel | None = None
+    provider: str | None = None
+    campaign_id: str | None = None
+    delivery_id: str | None = None
+    message_id: str | None = None
+    contact_id: str | None = None
+    recipient: str | None = None
+    sender: str | None = None
+    sequence_step: str | None = None
+    variant: str | None = None
+    persona: str | None = None
+    account_tier: str | None = None
+    bounce_class: BounceClass | None = None
+    is_machine: bool | None = None
+    url: str | None = None
+    reason: str | None = None
+    attributes: dict[str, str] | None = None
+
+
+EVENT_FIELDS: Final[tuple[str, ...]] = Event.__struct_fields__
+
+ATTRIBUTED_FIELDS: Final[tuple[str, ...]] = (
+    "campaign_id",
+    "contact_id",
+    "sequence_step",
+    "variant",
+    "sender",
+    "persona",
+    "account_tier",
+)
+"""What an event takes from its delivery when it does not carry it itself."""
+
+
+class LoggedEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as it lies in the `events` stream: with its origin and, if it came as a webhook, where the request lies.
+
+    `raw_offset` is the offset in the `raw` stream; `raw_partition` its partition.
+    """
+
+    origin: Origin
+    raw_partition: int | None = None
+    raw_offset: int | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The words of a reply, in the `replies` stream under the `event_id` of its `replied` event.
+
+    `headers` keeps the mail's headers with lower-case names, or None for channels that have none.
+    """
+
+    event_id: str
+    text: str
+    subject: str | None = None
+    headers: dict[str, str] | None = None
+    provider: str | None = None
+    recipient: str | None = None
+    occurred_at: str | None = None
+    received_at: str | None = None
+    channel: str | None = None
+    origin: Origin | None = None
+    raw_partition: int | None = None
+    raw_offset: int | None = None
+
+
+class RawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook request as received: header names lower-case, `body` the exact bytes that were signed.
+
+    `url` is the path and query, with credentials removed. `received_at` is the gateway's clock.
+    """
+
+    provider: str
+    method: str
+    url: str
+    received_at: str
+    headers: dict[str, str]
+    body: bytes
+    inbound: bool = False
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the guard or a person tells the dispatcher, in the `control` stream."""
+
+    id: str
+    action: str
+    scope_kind: str
+    scope_value: str
+    occurred_at: str
+    decided_by: str
+    why: str
+    send_share: float = 0.0
+    rule: str | None = None
+    caused_by: str | None = None
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A person's correction of one field of one reply's reading, in the `feedback` stream."""
+
+    id: str
+    event_id: str
+    field: str
+    new_value: str
+    given_by: str
+    given_at: str
+    old_value: str | None = None

@@ -1,0 +1,74 @@
+"""Instants as text and as numbers: canonical text is RFC 3339 UTC with exactly three fraction digits and `Z`."""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01T00:00:00Z, in milliseconds since 1970: an event before it is not believed."""
+LATEST_MS: Final = 3_471_292_800_000
+"""2080-01-01T00:00:00Z: an event from it on is not believed."""
+AHEAD_MS: Final = 24 * 3600 * 1000
+"""How far `occurred_at` may lie after `received_at`."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def _to_the_second(epoch_s: int) -> str:
+    return (_EPOCH + timedelta(seconds=epoch_s)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def from_epoch_ms(epoch_ms: int) -> str:
+    """Canonical text of milliseconds since 1970.
+
+    >>> from_epoch_ms(1767607200123)
+    '2026-01-05T10:00:00.123Z'
+
+    Raises:
+        OverflowError: outside the years 1 to 9999.
+    """
+    seconds, ms = divmod(epoch_ms, 1000)
+    return f"{_to_the_second(seconds)}.{ms:03d}Z"
+
+
+def from_datetime(moment: datetime) -> str:
+    """Canonical text of an aware datetime; fractions below a millisecond are cut off."""
+    return from_epoch_ms(to_epoch_ms(moment))
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970 of an aware datetime."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 text, any offset, 0 to 9 fraction digits.
+
+    >>> parse_ms("2026-01-05T11:00:00.1239999+01:00")
+    1767607200123
+
+    Raises:
+        ValueError: not RFC 3339, or without a zone.
+    """
+    if len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError(f"not an RFC 3339 time: {text[:40]!r}")
+    moment = datetime.fromisoformat(_cut_fraction(text))
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text[:40]!r}")
+    return to_epoch_ms(moment)
+
+
+def _cut_fraction(text: str) -> str:
+    """The text with at most six fraction digits, which is what `fromisoformat` reads."""
+    if len(text) > 26 and text[19] == ".":
+        end = 20
+        while end < len(text) and text[end].isdigit():
+            end += 1
+        return text[: min(end, 26)] + text[end:]
+    return text
+
+
+def now() -> str:
+    """The wall clock, as canonical text; only edges (gateway, command line) may ask for it."""
+    return from_datetime(datetime.now(UTC))
