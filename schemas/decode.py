@@ -41,7 +41,7 @@ def load_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
 def _repaired(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
     """The value with lone surrogates replaced."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode() if not _is_clean(value) else value
+        return value if _is_clean(value) else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
         return [_repaired(item) for item in value]
     if isinstance(value, dict):

@@ -1,0 +1,151 @@
+"""One frozen record of settings, read once and passed on.
+
+Order, last wins: defaults, `outpulse.toml` in the home (or `--config`), environment. A setting `[a.b] c` is overridden by
+`OUTPULSE_A__B__C`; lists and maps there are JSON.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from schemas.failures import SettingsError
+
+DEFAULT_HOME: Final = Path(".outpulse")
+_NOT_SETTINGS: Final = frozenset({"OUTPULSE_HOME", "OUTPULSE_CONFIG"})
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway]`: where it listens and what it takes. `token` is the bearer of /events, /hooks, /feedback, /control."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = ""
+    max_webhook_bytes: int = 10 * 2**20
+    max_inbound_bytes: int = 40 * 2**20
+    max_events_bytes: int = 40 * 2**20
+
+
+class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[dashboard]`: where the Streamlit pages are served."""
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`: partitions of new streams and retention in days per stream (`raw` 35; 0 keeps for ever)."""
+
+    partitions: int = 1
+    retention_days: dict[str, float] = msgspec.field(
+        default_factory=lambda: {"raw": 35.0, "events": 35.0, "replies": 35.0, "deadletter": 35.0}
+    )
+
+
+class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[lake]`: memory and threads of the writer, its pace, and its upkeep.
+
+    `commit_seconds` is the shortest pause between two commits of a slow stream; `derive_share` the most of the writer's
+    time that figures per delivery may take while input waits; `keep_snapshots_minutes` how long a reader may hold one.
+    """
+
+    memory_limit: str = "400MB"
+    threads: int = 2
+    commit_seconds: float = 0.4
+    chunk_events: int = 131_072
+    derive_share: float = 0.2
+    maintain_seconds: float = 60.0
+    keep_snapshots_minutes: float = 10.0
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[providers.NAME]`: secrets as lists, for rotation; each provider reads its own (see `outpulse provider NAME`)."""
+
+    public_keys: list[str] = []
+    inbound_public_keys: list[str] = []
+    signing_keys: list[str] = []
+    signing_secrets: list[str] = []
+    inbound_signing_secrets: list[str] = []
+    webhook_keys: list[str] = []
+    url: str = ""
+    topic_arns: list[str] = []
+    signing_certs: dict[str, str] = {}
+    basic_auth: list[str] = []
+    bearer_tokens: list[str] = []
+    headers: dict[str, str] = {}
+    insecure: bool = False
+
+    def __repr__(self) -> str:
+        """Stars, never a secret."""
+        return "ProviderSettings(***)"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    dashboard: DashboardSettings = DashboardSettings()
+    log: LogSettings = msgspec.field(default_factory=LogSettings)
+    lake: LakeSettings = LakeSettings()
+    providers: dict[str, ProviderSettings] = {}
+
+    def __repr__(self) -> str:
+        """Without tokens and secrets."""
+        return f"Settings(gateway={self.gateway.host}:{self.gateway.port}, providers={sorted(self.providers)})"
+
+
+def load(home: Path, config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings of a home folder.
+
+    Raises:
+        SettingsError: names the file or variable, what was received and what is valid.
+    """
+    environ = os.environ if environ is None else environ
+    path = config or home / "outpulse.toml"
+    tree: dict[str, Any] = {}
+    if path.exists():
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}") from None
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    elif config is not None:
+        raise SettingsError(f"{path} does not exist; leave out --config or create it")
+    for name, value in sorted(environ.items()):
+        if name.startswith("OUTPULSE_") and "__" in name and name not in _NOT_SETTINGS:
+            _put(tree, name.removeprefix("OUTPULSE_").lower().split("__"), value)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"setting in {path} or an OUTPULSE_ variable: {error}") from None
+
+
+def _put(tree: dict[str, Any], keys: list[str], text: str) -> None:
+    """Sets one leaf; text that starts as JSON does is read as JSON."""
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"OUTPULSE_{'__'.join(keys).upper()} sets a table, but {key} is a value")
+    value: Any = text
+    if text[:1] in "[{":
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"OUTPULSE_{'__'.join(keys).upper()} is not valid JSON: {error}") from None
+    tree[keys[-1]] = value
+
+
+def provider_settings(tree: Mapping[str, Any]) -> ProviderSettings:
+    """One provider's settings from a JSON object (as `--secrets` takes them).
+
+    Raises:
+        SettingsError: an unknown setting or a wrong type.
+    """
+    try:
+        return msgspec.convert(dict(tree), ProviderSettings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"provider settings: {error}") from None
