@@ -1,0 +1,167 @@
+"""The embedded log: one SQLite file per stream and partition, WAL, every append synced before it returns.
+
+One file per stream keeps appenders of one stream from waiting for those of another, and lets retention delete in one
+place. Offsets are row ids, handed out inside the write transaction: they ascend in commit order, so a reader that has
+seen offset N never misses one below it.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import xxhash
+
+from eventlog import Record, Stored
+from schemas.failures import LogError
+
+_BUSY_SECONDS: Final = 30.0
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS records (
+    offset INTEGER PRIMARY KEY AUTOINCREMENT,
+    key BLOB,
+    appended_ms INTEGER NOT NULL,
+    value BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (key) WHERE key IS NOT NULL;
+"""
+_INSERT: Final = "INSERT INTO records (key, appended_ms, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+class SqliteLog:
+    """A log in a folder; safe for threads and for several processes at once.
+
+    `partitions` counts for streams that are new; an existing stream keeps the number it was made with.
+    """
+
+    def __init__(self, folder: Path, partitions: int = 1) -> None:
+        self._folder = folder
+        self._partitions = max(1, partitions)
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LogError(f"the log folder {folder} cannot be made: {error.strerror}; check [--home]") from None
+
+    def append(self, stream: str, records: Sequence[Record]) -> list[int]:
+        """Appends all records, each partition in one synced transaction; see `eventlog.Log`."""
+        count = self.partitions(stream)
+        if count == 1:
+            return self._append_to(stream, 0, records)
+        routes = [_partition_of(record, count) for record in records]
+        offsets = [0] * len(records)
+        for partition in sorted(set(routes)):
+            chosen = [i for i, route in enumerate(routes) if route == partition]
+            for i, offset in zip(chosen, self._append_to(stream, partition, [records[i] for i in chosen]), strict=True):
+                offsets[i] = offset
+        return offsets
+
+    def _append_to(self, stream: str, partition: int, records: Sequence[Record]) -> list[int]:
+        if not records:
+            return []
+        now_ms = time.time_ns() // 1_000_000
+        with _as_log_error(f"cannot append to the {stream} log in {self._folder}"):
+            connection = self._connection(stream, partition)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                before, changes = _last(connection), connection.total_changes
+                connection.executemany(_INSERT, [(r.key, now_ms, r.value) for r in records])
+                if connection.total_changes - changes == len(records):  # the usual case: no key was known
+                    offsets = list(range(before + 1, before + len(records) + 1))
+                else:
+                    offsets = self._offsets_of(connection, records, before)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        return offsets
+
+    @staticmethod
+    def _offsets_of(connection: sqlite3.Connection, records: Sequence[Record], before: int) -> list[int]:
+        """Offsets where some keys were known: by key, keyless records in the order they were inserted."""
+        rows = connection.execute("SELECT offset FROM records WHERE offset > ? AND key IS NULL ORDER BY 1", (before,))
+        keyless = iter([row[0] for row in rows])
+        find = "SELECT offset FROM records WHERE key = ?"
+        return [next(keyless) if r.key is None else connection.execute(find, (r.key,)).fetchone()[0] for r in records]
+
+    def read(self, stream: str, partition: int, from_offset: int, limit: int) -> list[Stored]:
+        """Records from an offset on, in order; see `eventlog.Log`."""
+        query = "SELECT offset, value, appended_ms FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
+        with _as_log_error(f"cannot read the {stream} log in {self._folder}"):
+            rows = self._connection(stream, partition).execute(query, (from_offset, limit)).fetchall()
+        return [Stored(*row) for row in rows]
+
+    def end(self, stream: str, partition: int) -> int:
+        """One past the newest offset; see `eventlog.Log`."""
+        with _as_log_error(f"cannot read the {stream} log in {self._folder}"):
+            return _last(self._connection(stream, partition)) + 1
+
+    def partitions(self, stream: str) -> int:
+        """How many files the stream has, or will have when first written."""
+        known = self._counts.get(stream)
+        if known is None:
+            known = len(list(self._folder.glob(f"{stream}-*.sqlite"))) or self._partitions
+            with _as_log_error(f"cannot open the {stream} log in {self._folder}"):
+                for partition in range(known):
+                    self._connection(stream, partition)
+            self._counts[stream] = known
+        return known
+
+    def expire(self, stream: str, older_than_ms: int) -> int:
+        """Drops what was appended before the instant; AUTOINCREMENT keeps offsets from being handed out again."""
+        dropped = 0
+        with _as_log_error(f"cannot expire the {stream} log in {self._folder}"):
+            for partition in range(self.partitions(stream)):
+                connection = self._connection(stream, partition)
+                dropped += connection.execute("DELETE FROM records WHERE appended_ms < ?", (older_than_ms,)).rowcount
+        return dropped
+
+    def close(self) -> None:
+        """Closes every connection that any thread opened."""
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+            self._local = threading.local()
+
+    def _connection(self, stream: str, partition: int) -> sqlite3.Connection:
+        cache: dict[tuple[str, int], sqlite3.Connection] = self._local.__dict__
+        connection = cache.get((stream, partition))
+        if connection is None:
+            connection = _open(self._folder / f"{stream}-{partition}.sqlite")
+            cache[stream, partition] = connection
+            with self._lock:
+                self._opened.append(connection)
+        return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")  # in WAL mode: every commit is on disk before it returns
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    """The newest offset ever handed out, also when its record has expired."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _partition_of(record: Record, count: int) -> int:
+    return xxhash.xxh3_64_intdigest(record.key if record.key is not None else record.value) % count
+
+
+@contextmanager
+def _as_log_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LogError(f"{what}: {error}") from None
