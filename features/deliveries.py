@@ -1,0 +1,127 @@
+"""What a delivery has come to: its events folded into flags, times and dimensions, as SQL that merges in any order.
+
+All folds are bit-or, minimum and maximum, so neither order nor repetition of events matters. Where events of one delivery
+disagree on a dimension, the smallest text wins, for the same reason.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+COHORT_KEYS: Final = ("campaign_id", "channel", "persona", "account_tier", "sequence_step", "variant", "sender")
+
+FLAGS: Final[Mapping[str, str]] = {
+    "queued": "kind = 'queued'",
+    "sent": "kind = 'sent'",
+    "deferred": "kind = 'deferred'",
+    "delivered": "kind = 'delivered'",
+    "opened": "kind = 'opened' AND is_machine IS NOT TRUE",
+    "machine_opened": "kind = 'opened' AND is_machine",
+    "clicked": "kind = 'clicked' AND is_machine IS NOT TRUE",
+    "machine_clicked": "kind = 'clicked' AND is_machine",
+    "replied": "kind = 'replied'",
+    "bounced_hard": "kind = 'bounced' AND bounce_class = 'hard'",
+    "bounced_soft": "kind = 'bounced' AND bounce_class = 'soft'",
+    "bounced_block": "kind = 'bounced' AND bounce_class = 'block'",
+    "bounced_unknown": "kind = 'bounced' AND bounce_class IS NULL",
+    "rejected": "kind = 'rejected'",
+    "complained": "kind = 'complained'",
+    "unsubscribed": "kind = 'unsubscribed'",
+    "failed": "kind = 'failed'",
+    "connected": "kind = 'connected'",
+    "called": "kind = 'called'",
+    "meeting_booked": "kind = 'meeting_booked'",
+    "meeting_confirmed": "kind = 'meeting_confirmed'",
+    "meeting_cancelled": "kind = 'meeting_cancelled'",
+    "meeting_held": "kind = 'meeting_held'",
+    "meeting_no_show": "kind = 'meeting_no_show'",
+    "opportunity_created": "kind = 'opportunity_created'",
+}
+"""One bit for each thing that may have happened to a delivery, in this order, and when an event sets it."""
+
+_BIT: Final = {name: 1 << position for position, name in enumerate(FLAGS)}
+
+_BOUNCED: Final = ("bounced_hard", "bounced_soft", "bounced_block", "bounced_unknown")
+_ENGAGED: Final = ("opened", "machine_opened", "clicked", "machine_clicked", "replied", "complained", "unsubscribed")
+IS_DELIVERED: Final = ("delivered", *_ENGAGED)
+"""Kinds that prove arrival (data model, "How they are derived")."""
+IS_SENT: Final = ("sent", "deferred", *IS_DELIVERED, *_BOUNCED)
+"""Kinds that prove sending; `queued`, `rejected` and `failed` alone do not."""
+
+
+def mask(*names: str) -> int:
+    """The bits of some flags together."""
+    return sum(_BIT[name] for name in names)
+
+
+def has(*names: str, flags: str = "flags") -> str:
+    """SQL: whether a delivery has any of the flags."""
+    return f"(({flags} & {mask(*names)}) <> 0)"
+
+
+COUNTS: Final[Mapping[str, str]] = {
+    "deliveries": "true",
+    "sent": has(*IS_SENT),
+    "delivered": has(*IS_DELIVERED),
+    "opened": has("opened"),
+    "machine_opened": has("machine_opened"),
+    "clicked": has("clicked"),
+    "replied": has("replied"),
+    "meetings": has("meeting_booked"),
+    "bounced": has(*_BOUNCED),
+    "bounced_hard": has("bounced_hard"),
+    "bounced_soft": has("bounced_soft"),
+    "bounced_block": has("bounced_block"),
+    "complained": has("complained"),
+    "unsubscribed": has("unsubscribed"),
+    "rejected": has("rejected"),
+    "failed": has("failed"),
+}
+"""What a cohort counts, each delivery once: name and SQL condition over `flags`."""
+
+
+def flags_of_event() -> str:
+    """SQL: the bits that one event sets, as BIGINT."""
+    simple = {k: v for k, v in FLAGS.items() if " AND " not in v}
+    whens = " ".join(f"WHEN '{kind}' THEN {_BIT[kind]}" for kind in simple)
+    pair = "WHEN '{0}' THEN CASE WHEN is_machine THEN {1} ELSE {2} END"
+    whens += " " + " ".join(pair.format(k, _BIT[f"machine_{k}"], _BIT[k]) for k in ("opened", "clicked"))
+    classes = " ".join(f"WHEN '{c}' THEN {_BIT[f'bounced_{c}']}" for c in ("hard", "soft", "block"))
+    whens += f" WHEN 'bounced' THEN CASE bounce_class {classes} ELSE {_BIT['bounced_unknown']} END"
+    return f"(CASE kind {whens} ELSE 0 END)::BIGINT"
+
+
+def sent_time() -> str:
+    """SQL aggregate: the earliest `sent`, else the earliest `queued`, else the earliest event."""
+    first = "min(CASE WHEN kind = '{}' THEN occurred_at END)"
+    return f"coalesce({first.format('sent')}, {first.format('queued')}, min(occurred_at))"
+
+
+def status() -> str:
+    """SQL over `flags`: the furthest that a delivery has reached; machine opens and clicks do not raise it."""
+    ladder = (
+        ("replied", ("replied",)),
+        ("clicked", ("clicked",)),
+        ("opened", ("opened",)),
+        ("bounced", _BOUNCED),
+        ("failed", ("failed", "rejected")),
+        ("delivered", ("delivered", "complained", "unsubscribed")),
+        ("sent", IS_SENT),
+    )
+    whens = " ".join(f"WHEN {has(*names)} THEN '{name}'" for name, names in ladder)
+    return f"CASE {whens} ELSE 'scheduled' END"
+
+
+def cohort_changes(old: str, new: str) -> str:
+    """SQL: signed cohort rows that turn the deliveries of relation `old` into those of relation `new`.
+
+    Both have `COHORT_KEYS`, `flags` and `sent_at`; rows whose counts cancel out are left away.
+    """
+    keys = f"sent_at::DATE AS metric_date, {', '.join(COHORT_KEYS)}"
+    one = ", ".join(f"({condition})::BIGINT AS {name}" for name, condition in COUNTS.items())
+    less = ", ".join(f"-(({condition})::BIGINT) AS {name}" for name, condition in COUNTS.items())
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTS)
+    changed = " OR ".join(f"sum({name}) <> 0" for name in COUNTS)
+    return f"""
+        SELECT metric_date, {", ".join(COHORT_KEYS)}, {sums}
+        FROM (SELECT {keys}, {one} FROM {new} UNION ALL SELECT {keys}, {less} FROM {old})
+        GROUP BY ALL HAVING {changed}"""

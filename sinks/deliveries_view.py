@@ -1,0 +1,108 @@
+"""message_deliveries, response_intelligence and campaign_executions as views over facts and cohorts."""
+
+from typing import Final
+
+from features.deliveries import COUNTS, IS_SENT, flags_of_event, has, sent_time, status
+from schemas.identifiers import sql_external_id, sql_uuid7
+from sinks.derivation import links_sql
+from sinks.shapes import shaped
+
+_LINKED: Final = f"""
+    store.facts LEFT JOIN ({links_sql()}) AS links ON delivery_id IS NULL AND delivery = links.alias_"""
+_ENGAGED: Final = ("campaign_id", "contact_id", "message_id", "channel", "sequence_step", "variant", "persona")
+_FIRSTS: Final = {
+    "delivered_at": "kind IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')",
+    "opened_at": "kind = 'opened' AND is_machine IS NOT TRUE",
+    "clicked_at": "kind = 'clicked' AND is_machine IS NOT TRUE",
+    "replied_at": "kind = 'replied'",
+    "bounced_at": "kind = 'bounced'",
+    "complained_at": "kind = 'complained'",
+    "unsubscribed_at": "kind = 'unsubscribed'",
+    "queued_at": "kind = 'queued'",
+}
+
+
+def _folded() -> str:
+    smallest = (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender", "recipient_domain")
+    dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest)
+    firsts = ", ".join(f"min(CASE WHEN {when} THEN occurred_at END) AS {name}" for name, when in _FIRSTS.items())
+    return f"""(
+        SELECT coalesce(linked, delivery) AS key, bit_or({flags_of_event()}) AS flags, {sent_time()} AS sent_at,
+            {dimensions}, {firsts}, min(occurred_at) AS first_at, count(*) AS events,
+            min({{'at': occurred_at, 'id': event_id}}).id AS event_id,
+            min(CASE WHEN kind IN ('bounced', 'rejected', 'failed') THEN reason END) AS reason
+        FROM {_LINKED} WHERE delivery IS NOT NULL GROUP BY key)"""
+
+
+_DELIVERY_KEY: Final = "concat_ws(chr(31), 'delivery', coalesce(provider, ''), message_id, coalesce(recipient, ''))"
+_DELIVERY_ID: Final = (
+    f"CASE WHEN delivery_id IS NOT NULL THEN {sql_external_id('delivery', 'delivery_id')} "
+    f"ELSE {sql_uuid7('epoch_ms(first_at)', _DELIVERY_KEY)} END"
+)
+_BOUNCE: Final = " ".join(f"WHEN {has(f'bounced_{c}')} THEN '{c}'" for c in ("hard", "block", "soft"))
+
+MESSAGE_DELIVERIES: Final = shaped(
+    "message_deliveries",
+    {
+        **{name: name for name in (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")},
+        **{name: name for name in ("recipient_domain", "events", "event_id", *_FIRSTS) if name != "queued_at"},
+        "id": _DELIVERY_ID,
+        "campaign_execution_id": sql_external_id("campaign", "campaign_id"),
+        "scheduled_send_time": "queued_at",
+        "actual_send_time": f"CASE WHEN {has(*IS_SENT)} THEN sent_at END",
+        "delivery_status": status(),
+        "delivery_metadata": """json_object('provider', provider, 'message_id', message_id, 'delivery_id', delivery_id,
+            'reason', reason)""",
+        "created_at": "first_at",
+        "bounce_class": f"CASE {_BOUNCE} END",
+    },
+    _folded(),
+)
+
+_REPLY_KEY: Final = "concat_ws(chr(31), 'reply', coalesce(e.provider, ''), e.event_id, coalesce(e.recipient, ''))"
+RESPONSE_INTELLIGENCE: Final = shaped(
+    "response_intelligence",
+    {
+        "id": sql_uuid7("epoch_ms(e.occurred_at)", _REPLY_KEY),
+        "message_delivery_id": "d.id",
+        "response_text": "coalesce(r.text, e.reason)",
+        "response_timestamp": "e.occurred_at",
+        "response_channel": """CASE WHEN e.channel = 'email' THEN 'email' WHEN e.channel = 'phone' THEN 'phone'
+            WHEN e.channel LIKE 'linkedin%' THEN 'linkedin' ELSE 'other' END""",
+        "auto_response_sent": "false",
+        "human_takeover_requested": "false",
+        "resolution_status": "'pending'",
+        "created_at": "e.occurred_at",
+        "delivery_id": "coalesce(e.delivery_id, d.delivery_id)",
+        "campaign_id": "coalesce(e.campaign_id, d.campaign_id)",
+        "provider": "e.provider",
+        "recipient": "e.recipient",
+        "sender": "coalesce(e.sender, d.sender)",
+        "event_id": "e.event_id",
+    },
+    """(SELECT * FROM store.facts WHERE kind = 'replied') e
+    LEFT JOIN (SELECT DISTINCT ON (event_id, provider) * FROM store.replies ORDER BY seq) r
+        ON r.event_id = e.event_id AND (r.provider = e.provider OR r.provider IS NULL)
+    LEFT JOIN (SELECT id, delivery_id, campaign_id, sender, provider, message_id, recipient FROM message_deliveries) d
+        ON (d.delivery_id = e.delivery_id) OR (e.delivery_id IS NULL AND d.message_id = e.message_id
+            AND d.provider IS NOT DISTINCT FROM e.provider AND d.recipient IS NOT DISTINCT FROM e.recipient)""",
+)
+
+_TOTALS: Final = ", ".join(f"sum({name}) AS {name}" for name in COUNTS)
+CAMPAIGN_EXECUTIONS: Final = shaped(
+    "campaign_executions",
+    {
+        "id": sql_external_id("campaign", "campaign_id"),
+        "execution_status": "'running'",
+        "launch_date": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
+        "total_targets": "deliveries",
+        "messages_sent": "sent",
+        "responses_received": "replied",
+        "meetings_booked": "meetings",
+        "performance_summary": "json_object('sent', sent, 'delivered', delivered, 'opened', opened, 'replied', replied)",
+        "created_at": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
+        "campaign_id": "campaign_id",
+    },
+    f"""(SELECT campaign_id, min(metric_date) FILTER (deliveries > 0) AS first_day, {_TOTALS} FROM store.cohorts
+        WHERE campaign_id IS NOT NULL GROUP BY campaign_id HAVING sum(deliveries) > 0)""",
+)

@@ -1,0 +1,287 @@
+"""The lake's writer: one transaction a chunk, with the offsets it came from; so every chunk lands exactly once.
+
+Kill the process at any instant: either the transaction is in the catalog, with the source's position, or nothing is.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from features.columns import FACT_SCHEMA
+from schemas.events import Reply
+from schemas.failures import DeadLetter, LakeError, LakeTooNew
+from sinks.attach import LAKE, WriterLock, connect
+from sinks.derivation import MINUTE_US, derive
+from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl
+from sinks.views import view_statements, views_digest
+
+_REPLY_FIELDS: Final = (
+    "event_id",
+    "provider",
+    "recipient",
+    "channel",
+    "occurred_at",
+    "received_at",
+    "subject",
+    "text",
+    "headers",
+    "origin",
+    "raw_partition",
+    "raw_offset",
+)
+_DEAD_FIELDS: Final = DeadLetter.__struct_fields__
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What one transaction lands.
+
+    `facts` by `FACT_SCHEMA`, without duplicates; `positions` say where each source goes on afterwards.
+    """
+
+    positions: Mapping[str, int]
+    facts: pa.Table = field(default_factory=FACT_SCHEMA.empty_table)
+    replies: Sequence[Reply] = ()
+    dead: Sequence[DeadLetter] = ()
+    duplicates: int = 0
+
+
+class Lake:
+    """The writer of a home's lake; there is at most one, in one thread.
+
+    `derive_share` is the most of the time that figures per delivery may take while more input waits.
+
+    Raises:
+        LakeLocked: another process writes.
+        LakeTooNew: the lake is of a newer format.
+    """
+
+    def __init__(
+        self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.2
+    ) -> None:
+        self._lock = WriterLock(home)
+        try:
+            self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
+            self._connection.execute("SET preserve_insertion_order = false")
+            self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._derive_share = derive_share
+        self._seq, self._derived = self._counters()
+        self._derive_seconds = 0.0
+        self._derived_at = 0.0
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The writer's connection, for upkeep in the same thread."""
+        return self._connection
+
+    def positions(self) -> dict[str, int]:
+        """Where every known source goes on."""
+        rows = self._connection.execute("SELECT source, max(position) FROM store.commits GROUP BY source").fetchall()
+        return {str(source): int(position) for source, position in rows}
+
+    def facts_of_days(self, days: Sequence[int]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """(days since 1970, identity hashes) of all facts that happened on the given UTC days."""
+        low, high = min(days) * 86_400_000_000, (max(days) + 1) * 86_400_000_000
+        found = self._connection.execute(f"""
+            SELECT (epoch_us(occurred_at) // 86400000000)::INTEGER AS day, fact FROM store.facts
+            WHERE occurred_at >= make_timestamptz({low}) AND occurred_at < make_timestamptz({high})""").to_arrow_table()
+        found_days, hashes = found["day"].to_numpy(), found["fact"].to_numpy()
+        if max(days) - min(days) + 1 != len(days):
+            wanted = np.isin(found_days, days)
+            return found_days[wanted], hashes[wanted]
+        return found_days, hashes
+
+    def land(self, chunk: Chunk, *, more_waits: bool = False) -> None:
+        """Writes a chunk in one transaction; figures per delivery follow at once, or soon if more input waits."""
+        derives = not more_waits or self._derivation_is_due()
+        with self.transaction():
+            seq = self._seq + 1
+            self._insert(chunk, seq)
+            started = time.monotonic()
+            if derives and (len(chunk.facts) or self._derived < self._seq):
+                self.derive_in_transaction(seq)
+        self._seq = seq
+        if derives:
+            self._after_derivation(seq, started)
+
+    def settle(self) -> None:
+        """Brings figures per delivery up to all facts."""
+        if self._derived < self._seq:
+            started = time.monotonic()
+            with self.transaction():
+                self.derive_in_transaction(self._seq)
+            self._after_derivation(self._seq, started)
+
+    def derive_in_transaction(self, seq: int) -> None:
+        """Derives up to commit `seq`, inside an open transaction."""
+        derive(self._connection, self._derived)
+        self._connection.execute(f"INSERT INTO store.derived VALUES ({seq})")
+
+    def derive_anew(self) -> None:
+        """Throws all derived figures away and derives them from the facts, inside an open transaction."""
+        for table in ("cohorts", "corrections", "cells", "derived"):
+            self._connection.execute(f"DELETE FROM store.{table}")
+        self._insert_cells("store.facts")
+        self._derived = 0
+        self.derive_in_transaction(self._seq)
+        self._derived = self._seq
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One lake transaction: all of it or nothing.
+
+        Raises:
+            LakeError: it could not be committed (disk full, catalog locked for long); nothing was written.
+        """
+        self._connection.execute("BEGIN")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            try:
+                self._connection.execute("ROLLBACK")
+            except duckdb.Error:
+                pass  # the failed COMMIT has ended the transaction already
+            if isinstance(error, duckdb.Error):
+                raise LakeError(f"the lake refused a transaction: {str(error).splitlines()[0]}") from error
+            raise
+
+    def close(self) -> None:
+        """Closes the lake and gives the writer's right back."""
+        self._connection.close()
+        self._lock.release()
+
+    def _prepare(self) -> None:
+        made = self._connection.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'store'"
+            " AND table_name = 'meta'"
+        ).fetchone()
+        known = dict(self._connection.execute("SELECT name, value FROM store.meta").fetchall()) if made == (1,) else {}
+        found = int(known.get("format", LAKE_FORMAT))
+        if found > LAKE_FORMAT:
+            raise LakeTooNew(
+                f"the lake was written by a newer Outpulse (lake format {found}, this release knows {LAKE_FORMAT}); "
+                "upgrade Outpulse or use another --home"
+            )
+        wanted = {"format": str(LAKE_FORMAT), "views": views_digest(), "hash": self._hash_of_today()}
+        if known == wanted:
+            return
+        with self.transaction():
+            for statement in table_ddl():
+                self._connection.execute(statement)
+            if known.get("hash", wanted["hash"]) != wanted["hash"]:
+                self._rehash()
+            for name, select in view_statements().items():
+                self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+            self._connection.execute("DELETE FROM store.meta")
+            for name, value in wanted.items():
+                self._connection.execute("INSERT INTO store.meta VALUES (?, ?)", [name, value])
+
+    def _hash_of_today(self) -> str:
+        """What DuckDB's `hash` makes of known input; it is fixed within a release only."""
+        row = self._connection.execute("SELECT hash('outpulse', NULL::VARCHAR, 'x', 20000::BIGINT)").fetchone()
+        return str(row[0] if row else "")
+
+    def _rehash(self) -> None:
+        """Writes the identity hashes anew after DuckDB's `hash` has changed with an upgrade."""
+        alias = "CASE WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"
+        self._connection.execute(f"""
+            UPDATE store.facts SET alias = {alias},
+                fact = hash(provider, event_id, kind, recipient, epoch_ms(occurred_at) // 86400000),
+                delivery = CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id) ELSE {alias} END""")
+        self._connection.execute("DELETE FROM store.orphans")
+        self._connection.execute("""INSERT INTO store.orphans
+            SELECT seq, alias FROM store.facts WHERE delivery_id IS NULL AND alias IS NOT NULL""")
+
+    def _counters(self) -> tuple[int, int]:
+        row = self._connection.execute("""
+            SELECT (SELECT coalesce(max(seq), 0) FROM store.commits), (SELECT coalesce(max(seq), 0) FROM store.derived)
+            """).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def _derivation_is_due(self) -> bool:
+        share = max(self._derive_share, 0.01)
+        return time.monotonic() - self._derived_at > max(1.0, self._derive_seconds * (1 / share - 1))
+
+    def _after_derivation(self, seq: int, started: float) -> None:
+        self._derived = seq
+        self._derived_at = time.monotonic()
+        self._derive_seconds = self._derived_at - started
+
+    def _insert(self, chunk: Chunk, seq: int) -> None:
+        newest = None
+        if len(chunk.facts):
+            newest = self._insert_facts(chunk.facts, seq)
+        if chunk.replies:
+            self._insert_replies(chunk.replies, seq)
+        if chunk.dead:
+            self._insert_dead(chunk.dead)
+        counts = (len(chunk.facts), chunk.duplicates, len(chunk.dead))
+        for index, (source, position) in enumerate(chunk.positions.items()):
+            self._connection.execute(
+                "INSERT INTO store.commits VALUES (?, ?, ?, ?, ?, ?, ?, now())",
+                [seq, source, position, *(counts if index == 0 else (0, 0, 0)), newest if index == 0 else None],
+            )
+
+    def _insert_facts(self, facts: pa.Table, seq: int) -> Any:  # noqa: ANN401 - an instant as DuckDB gives it
+        self._connection.register("landing", facts)
+        names = ", ".join(FACT_COLUMNS)
+        self._connection.execute(f"INSERT INTO store.facts (seq, {names}) SELECT {seq}, {names} FROM landing")
+        if facts["delivery_id"].null_count:
+            self._connection.execute(f"""INSERT INTO store.orphans
+                SELECT {seq}, alias FROM landing WHERE delivery_id IS NULL AND alias IS NOT NULL""")
+        self._insert_cells("landing")
+        row = self._connection.execute("SELECT max(occurred_at) FROM landing").fetchone()
+        self._connection.unregister("landing")
+        return row[0] if row else None
+
+    def _insert_cells(self, source: str) -> None:
+        keys = ", ".join(CELL_KEYS)
+        self._connection.execute(f"""
+            INSERT INTO store.cells (minute, {keys}, events)
+            SELECT make_timestamptz(minute * {MINUTE_US}), {keys}, events FROM (
+                SELECT epoch_us(occurred_at) // {MINUTE_US} AS minute, {keys}, count(*) AS events
+                FROM {source} GROUP BY ALL)""")
+
+    def _insert_replies(self, replies: Sequence[Reply], seq: int) -> None:
+        rows = [{f: getattr(reply, f) for f in _REPLY_FIELDS} for reply in replies]
+        for row in rows:
+            row["headers"] = None if row["headers"] is None else msgspec.json.encode(row["headers"]).decode()
+        text = pa.schema([(f, pa.int64() if f.startswith("raw_") else pa.string()) for f in _REPLY_FIELDS])
+        self._connection.register("landing", pa.Table.from_pylist(rows, schema=text).append_column(
+            "place", pa.array(range(len(rows)))))
+        chosen = ", ".join(f"CAST({f} AS TIMESTAMPTZ)" if f.endswith("_at") else f for f in _REPLY_FIELDS)
+        self._connection.execute(f"""
+            INSERT INTO store.replies (seq, {", ".join(_REPLY_FIELDS)})
+            SELECT {seq}, {chosen} FROM (
+                SELECT * FROM landing
+                QUALIFY row_number() OVER (PARTITION BY event_id, provider, recipient ORDER BY place) = 1) n
+            WHERE NOT EXISTS (SELECT 1 FROM store.replies s WHERE s.event_id = n.event_id
+                AND s.provider IS NOT DISTINCT FROM n.provider AND s.recipient IS NOT DISTINCT FROM n.recipient)""")
+        self._connection.unregister("landing")
+
+    def _insert_dead(self, dead: Sequence[DeadLetter]) -> None:
+        rows = [{f: getattr(letter, f) for f in _DEAD_FIELDS} for letter in dead]
+        kinds = {"raw": pa.binary(), "raw_partition": pa.int64(), "raw_offset": pa.int64()}
+        schema = pa.schema([(f, kinds.get(f, pa.string())) for f in _DEAD_FIELDS])
+        self._connection.register("landing", pa.Table.from_pylist(rows, schema=schema))
+        names = ", ".join(_DEAD_FIELDS)
+        casts = ", ".join({"id": "id::UUID", "received_at": "received_at::TIMESTAMPTZ"}.get(f, f) for f in _DEAD_FIELDS)
+        self._connection.execute(f"""
+            INSERT INTO dead_letters ({names}) SELECT {casts} FROM (SELECT DISTINCT ON (id) * FROM landing)
+            WHERE id::UUID NOT IN (SELECT id FROM dead_letters)""")
+        self._connection.unregister("landing")
+
+
+__all__ = ["LAKE", "Chunk", "Lake"]

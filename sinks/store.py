@@ -1,0 +1,80 @@
+"""The lake's own tables, in schema `store`: what the writer writes. Analysts read the views of `sinks.views`."""
+
+from typing import Final
+
+from features.columns import FACT_SCHEMA
+from features.deliveries import COHORT_KEYS, COUNTS
+from schemas.derive import ddl
+from schemas.tables import TABLES
+
+LAKE_FORMAT: Final = 1
+"""Raised when the store's tables change shape; a lake of a higher format is refused."""
+
+FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
+METRIC_DIMENSIONS: Final = (
+    "campaign_id",
+    "channel",
+    "sequence_step",
+    "variant",
+    "persona",
+    "account_tier",
+    "sender",
+    "recipient_domain",
+)
+CELL_KEYS: Final = ("campaign_id", "channel", "kind", "bounce_class", "is_machine")
+"""Grain of the stored minute cells: all nine dimensions would make one cell an event (docs/decisions/0003)."""
+
+_SQL_TYPES: Final = {
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "uint64": "UBIGINT",
+}
+_FACTS: Final = ", ".join(f"{name} {_SQL_TYPES[str(FACT_SCHEMA.field(name).type)]}" for name in FACT_COLUMNS)
+_DIMENSIONS: Final = ", ".join(f"{name} VARCHAR" for name in METRIC_DIMENSIONS)
+
+STORE_DDL: Final = (
+    "CREATE SCHEMA IF NOT EXISTS store",
+    "CREATE TABLE IF NOT EXISTS store.meta (name VARCHAR, value VARCHAR)",
+    # One row a landed chunk and source: `position` is where the source goes on. The newest of each source counts.
+    """CREATE TABLE IF NOT EXISTS store.commits (seq BIGINT, source VARCHAR, position BIGINT, events BIGINT,
+        duplicates BIGINT, dead_letters BIGINT, newest TIMESTAMPTZ, landed_at TIMESTAMPTZ)""",
+    # Up to which commit figures per delivery are derived; the highest counts.
+    "CREATE TABLE IF NOT EXISTS store.derived (seq BIGINT)",
+    f"CREATE TABLE IF NOT EXISTS store.facts (seq BIGINT, {_FACTS})",
+    # Facts that came without delivery_id, by the hash of (provider, message_id, recipient).
+    "CREATE TABLE IF NOT EXISTS store.orphans (seq BIGINT, alias UBIGINT)",
+    """CREATE TABLE IF NOT EXISTS store.cells (minute TIMESTAMPTZ, campaign_id VARCHAR, channel VARCHAR, kind VARCHAR,
+        bounce_class VARCHAR, is_machine BOOLEAN, events BIGINT)""",
+    # Signed corrections of the dimensions that an event takes from its delivery: -1 as counted, +1 as it should be.
+    f"""CREATE TABLE IF NOT EXISTS store.corrections (occurred_at TIMESTAMPTZ, {_DIMENSIONS}, kind VARCHAR,
+        bounce_class VARCHAR, is_machine BOOLEAN, events BIGINT)""",
+    f"""CREATE TABLE IF NOT EXISTS store.cohorts (metric_date DATE, {", ".join(f"{k} VARCHAR" for k in COHORT_KEYS)},
+        {", ".join(f"{name} BIGINT" for name in COUNTS)})""",
+    """CREATE TABLE IF NOT EXISTS store.replies (seq BIGINT, event_id VARCHAR, provider VARCHAR, recipient VARCHAR,
+        channel VARCHAR, occurred_at TIMESTAMPTZ, received_at TIMESTAMPTZ, subject VARCHAR, text VARCHAR,
+        headers VARCHAR, origin VARCHAR, raw_partition INTEGER, raw_offset BIGINT)""",
+)
+
+STORED_TABLES: Final = (
+    "dead_letters",
+    "pauses",
+    "alerts",
+    "feedback",
+    "models",
+    "suppressions",
+    "campaign_experiments",
+    "ai_learning_events",
+    "meeting_bookings",
+    "sequence_execution",
+    "optimization_actions",
+)
+"""Tables of the data model that are stored as they are; the others are views."""
+
+
+def table_ddl() -> list[str]:
+    """Statements that make what is missing of the store and of the stored tables."""
+    made = [ddl(name, TABLES[name]).replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ") for name in STORED_TABLES]
+    return [*STORE_DDL, *made]

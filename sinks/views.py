@@ -1,0 +1,134 @@
+"""What analysts read: views over the store, with the columns and types of `schemas.tables`.
+
+Views are plain SQL stored in the lake, so any DuckDB that attaches it has them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from features.deliveries import COUNTS
+from schemas.derive import columns
+from schemas.events import EVENT_FIELDS
+from schemas.identifiers import sql_external_id, sql_uuid7
+from schemas.tables import TABLES
+from sinks.deliveries_view import CAMPAIGN_EXECUTIONS, MESSAGE_DELIVERIES, RESPONSE_INTELLIGENCE
+from sinks.derivation import minute_of
+from sinks.shapes import shaped
+from sinks.store import METRIC_DIMENSIONS
+
+_KEYS: Final = (*METRIC_DIMENSIONS, "kind", "bounce_class", "is_machine")
+_COUNTED: Final = f"""
+    SELECT occurred_at, {", ".join(_KEYS)}, 1 AS events FROM store.facts
+    UNION ALL SELECT occurred_at, {", ".join(_KEYS)}, events FROM store.corrections"""
+_WINDOWS: Final = {"1m": 1, "5m": 5, "1h": 60, "24h": 24 * 60}
+
+
+def _events() -> str:
+    taken = {f: f for f in (*EVENT_FIELDS, "recipient_domain", "origin")}
+    taken["attributes"] = "TRY_CAST(TRY_CAST(attributes AS JSON) AS MAP(VARCHAR, VARCHAR))"
+    return shaped("events", taken, "store.facts")
+
+
+def _metrics_minute() -> str:
+    inner = f"""(SELECT {minute_of("occurred_at")} AS minute, * EXCLUDE (occurred_at) FROM ({_COUNTED}))"""
+    keys = ", ".join(["minute", *_KEYS])
+    grouped = f"(SELECT {keys}, sum(events)::BIGINT AS events FROM {inner} GROUP BY ALL HAVING sum(events) <> 0)"
+    return shaped("metrics_minute", {c.name: c.name for c in columns(TABLES["metrics_minute"])}, grouped)
+
+
+def _metrics_window(name: str, minutes: int) -> str:
+    keys = ", ".join(_KEYS)
+    newest = "(SELECT max(newest) FROM store.commits)"
+    grouped = f"""(
+        SELECT {keys}, sum(events)::BIGINT AS events, {newest} AS as_of FROM ({_COUNTED})
+        WHERE occurred_at > {newest} - INTERVAL {minutes} MINUTE GROUP BY ALL HAVING sum(events) <> 0)"""
+    return shaped(name, {c.name: c.name for c in columns(TABLES[name])}, grouped)
+
+
+_RATE: Final = "{0} / nullif({1}, 0)::DOUBLE"
+
+
+def _cohort_row() -> Mapping[str, str]:
+    """campaign_performance_metrics over sums of `store.cohorts`."""
+    key = "concat_ws(chr(31), 'cohort', metric_date, " + ", ".join(
+        f"coalesce({k}, chr(30))" for k in ("campaign_id", "channel", "persona", "account_tier")
+    ) + ")"
+    stages = ("sent", "delivered", "opened", "machine_opened", "clicked", "replied", "meetings")
+    funnel = ", ".join(f"'{stage}', {stage}" for stage in stages)
+    return {
+        "id": sql_uuid7("epoch_ms(metric_date)", key),
+        "campaign_execution_id": sql_external_id("campaign", "campaign_id"),
+        "metric_date": "metric_date",
+        "channel": "channel",
+        "contact_persona": "persona",
+        "account_tier": "account_tier",
+        "messages_sent": "sent",
+        "delivery_rate": _RATE.format("delivered", "sent"),
+        "open_rate": _RATE.format("opened", "delivered"),
+        "response_rate": _RATE.format("replied", "delivered"),
+        # Unknown until replies are classified, unless there are none to classify.
+        "positive_response_rate": "CASE WHEN replied = 0 THEN 0 / nullif(delivered, 0)::DOUBLE END",
+        "meeting_booking_rate": _RATE.format("meetings", "delivered"),
+        "cost_per_response": "NULL",
+        # Weights: a click tells twice, a reply five times as much as an open; 0..1.
+        "engagement_score": _RATE.format("(opened + 2 * clicked + 5 * replied)", "(8 * delivered)"),
+        "conversion_funnel_data": f"json_object({funnel})",
+        "created_at": "metric_date::TIMESTAMP AT TIME ZONE 'UTC'",
+        "campaign_id": "campaign_id",
+        "deliveries": "deliveries",
+        "messages_delivered": "delivered",
+        "messages_opened": "opened",
+        "messages_clicked": "clicked",
+        "responses_received": "replied",
+        "positive_responses": "0",
+        "meetings_booked": "meetings",
+        "bounced_hard": "bounced_hard",
+        "bounced_soft": "bounced_soft",
+        "bounced_block": "bounced_block",
+        "complained": "complained",
+        "unsubscribed": "unsubscribed",
+        "rejected": "rejected",
+        "failed": "failed",
+        "click_rate": _RATE.format("clicked", "delivered"),
+        "bounce_rate": _RATE.format("bounced", "sent"),
+        "complaint_rate": _RATE.format("complained", "delivered"),
+        "unsubscribe_rate": _RATE.format("unsubscribed", "delivered"),
+    }
+
+
+def _cohorts() -> str:
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTS)
+    source = f"""(
+        SELECT metric_date, campaign_id, channel, persona, account_tier, {sums} FROM store.cohorts
+        GROUP BY ALL HAVING sum(deliveries) > 0)"""
+    return shaped("campaign_performance_metrics", _cohort_row(), source)
+
+
+_ACTIVE_PAUSES: Final = """
+    SELECT * FROM (
+        SELECT * FROM pauses
+        QUALIFY row_number() OVER (PARTITION BY scope_kind, scope_value ORDER BY occurred_at DESC, id DESC) = 1
+    ) WHERE action IN ('slow', 'pause')"""
+
+
+def view_statements() -> dict[str, str]:
+    """Name to SELECT of every view, in an order in which each can be made."""
+    return {
+        "events": _events(),
+        "metrics_minute": _metrics_minute(),
+        **{f"metrics_{name}": _metrics_window(f"metrics_{name}", minutes) for name, minutes in _WINDOWS.items()},
+        "metrics_campaign_minute": """
+            SELECT minute, campaign_id, channel, kind, bounce_class, is_machine, sum(events)::BIGINT AS events
+            FROM store.cells GROUP BY ALL HAVING sum(events) <> 0""",
+        "message_deliveries": MESSAGE_DELIVERIES,
+        "response_intelligence": RESPONSE_INTELLIGENCE,
+        "campaign_performance_metrics": _cohorts(),
+        "campaign_executions": CAMPAIGN_EXECUTIONS,
+        "active_pauses": _ACTIVE_PAUSES,
+    }
+
+
+def views_digest() -> str:
+    """Changes when any view does; a lake made with another digest gets its views anew."""
+    return hashlib.sha256("".join(f"{k}={v};" for k, v in view_statements().items()).encode()).hexdigest()[:16]
