@@ -4,9 +4,12 @@ Streams (`schemas.events.Stream`) are split into partitions; within a partition 
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
+
+MAX_READ_BYTES: Final = 64 * 2**20
+"""What one read returns at most, so that a run of huge requests does not fill the memory."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -35,8 +38,13 @@ class Log(Protocol):
         """
         ...
 
-    def read(self, stream: str, partition: int, from_offset: int, limit: int) -> list[Stored]:
-        """Up to `limit` records with offsets from `from_offset` on, in order; the same every time."""
+    def read(
+        self, stream: str, partition: int, from_offset: int, limit: int, max_bytes: int = MAX_READ_BYTES
+    ) -> list[Stored]:
+        """Up to `limit` records with offsets from `from_offset` on, in order; the same every time.
+
+        Fewer when their values exceed `max_bytes`, but never none for that reason.
+        """
         ...
 
     def end(self, stream: str, partition: int) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 
 import xxhash
 
-from eventlog import Record, Stored
+from eventlog import MAX_READ_BYTES, Record, Stored
 from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
@@ -90,12 +90,20 @@ class SqliteLog:
         find = "SELECT offset FROM records WHERE key = ?"
         return [next(keyless) if r.key is None else connection.execute(find, (r.key,)).fetchone()[0] for r in records]
 
-    def read(self, stream: str, partition: int, from_offset: int, limit: int) -> list[Stored]:
+    def read(
+        self, stream: str, partition: int, from_offset: int, limit: int, max_bytes: int = MAX_READ_BYTES
+    ) -> list[Stored]:
         """Records from an offset on, in order; see `eventlog.Log`."""
         query = "SELECT offset, value, appended_ms FROM records WHERE offset >= ? ORDER BY offset LIMIT ?"
         with _as_log_error(f"cannot read the {stream} log in {self._folder}"):
-            rows = self._connection(stream, partition).execute(query, (from_offset, limit)).fetchall()
-        return [Stored(*row) for row in rows]
+            found: list[Stored] = []
+            size = 0
+            for row in self._connection(stream, partition).execute(query, (from_offset, limit)):
+                found.append(Stored(*row))
+                size += len(row[1])
+                if size > max_bytes:
+                    break
+        return found
 
     def end(self, stream: str, partition: int) -> int:
         """One past the newest offset; see `eventlog.Log`."""

@@ -1,0 +1,98 @@
+"""The delivery flow: events → decoded columns → duplicates dropped → facts, minute cells and figures in the lake.
+
+The steps are plain functions and small classes over micro-batches; `run_plainly` strings them together without an engine,
+`build` with Bytewax, and both leave the same tables.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import msgspec
+import pyarrow as pa
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from features.columns import Decoder
+from features.dedupe import SeenFacts
+from flows.work import Batch, Work
+from schemas.events import Reply
+from schemas.failures import DeadLetter
+from sinks.lake import Chunk, Lake
+
+_REPLY = msgspec.json.Decoder(Reply)
+_DEAD = msgspec.msgpack.Decoder(DeadLetter)
+
+
+class DecodeWork:
+    """Step: lines to columns; bad lines to dead letters."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._logged = Decoder(logged=True, threads=threads)
+        self._replayed = Decoder(threads=threads)
+
+    def __call__(self, work: Work) -> Batch:
+        """Decodes one micro-batch."""
+        decoder = self._logged if work.logged else self._replayed
+        decoded = decoder.decode(work.lines, work.at, work.source)
+        return Batch(
+            cursors=work.cursors,
+            facts=decoded.facts,
+            replies=[*decoded.replies, *map(_REPLY.decode, work.replies)],
+            dead=[*decoded.dead, *map(_DEAD.decode, work.dead)],
+            more_waits=work.more_waits,
+        )
+
+
+class DropDuplicates:
+    """Step: keeps the first copy of each fact, in log order."""
+
+    def __init__(self, seen: SeenFacts) -> None:
+        self._seen = seen
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Drops what was seen before."""
+        facts = batch.facts
+        if not len(facts):
+            return batch
+        keep = self._seen.keep(facts["day"].to_numpy(), facts["fact"].to_numpy())
+        dropped = len(keep) - int(keep.sum())
+        return replace(batch, facts=facts.filter(pa.array(keep)), duplicates=dropped) if dropped else batch
+
+
+class LandBatch:
+    """Last step: one lake transaction a batch, with the positions of its sources."""
+
+    def __init__(self, lake: Lake, seen: SeenFacts) -> None:
+        self._lake = lake
+        self._seen = seen
+
+    def __call__(self, batch: Batch) -> None:
+        """Lands one batch; when it returns, readers see it."""
+        self._lake.land(
+            Chunk(batch.cursors, batch.facts, batch.replies, batch.dead, batch.duplicates),
+            more_waits=batch.more_waits,
+        )
+        self._seen.committed()
+
+
+def run_plainly(works: Iterable[Work], lake: Lake) -> None:
+    """The same steps in a plain loop, for tests and for reading: what Bytewax runs is nothing else."""
+    seen = SeenFacts(lake.facts_of_days)
+    decode, drop, land = DecodeWork(), DropDuplicates(seen), LandBatch(lake, seen)
+    for work in works:
+        land(drop(decode(work)))
+    lake.settle()
+
+
+def build(flow: Dataflow, source: Source[Work], sink: Sink[Batch], seen: SeenFacts, threads: int = 2) -> Dataflow:
+    """Adds the delivery steps to a dataflow."""
+    works = op.input("read_inbox", flow, source)
+    # Work(lines=[...bytes], at=[...], cursors={"log/events/0": 17})
+    batches = op.map("decode_lines", works, DecodeWork(threads))
+    # Batch(facts=<event fields, recipient_domain, origin, day, fact, delivery, alias>, replies, dead)
+    fresh = op.map("drop_duplicates", batches, DropDuplicates(seen))
+    # Batch(facts=<only first copies>, duplicates=3)
+    op.output("land_batch", fresh, sink)
+    return flow

@@ -1,0 +1,43 @@
+"""What passes between the steps of the delivery flow: micro-batches, never single events."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.columns import FACT_SCHEMA
+from schemas.events import Reply
+from schemas.failures import DeadLetter
+
+
+@dataclass(frozen=True)
+class Work:
+    """A micro-batch as a source hands it out.
+
+    `lines` are events as JSON text, `at` their places in the source (int64), `cursors` where every source that is part
+    of the batch goes on; `source` names the lines' source for ever. `logged` lines are the log's own.
+    `more_waits` says that the source has more to give at once.
+    """
+
+    source: str
+    cursors: Mapping[str, int]
+    lines: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    at: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0, np.int64))
+    replies: Sequence[bytes] = ()
+    dead: Sequence[bytes] = ()
+    logged: bool = False
+    more_waits: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A decoded micro-batch: `facts` by `features.columns.FACT_SCHEMA`, in the order of their source."""
+
+    cursors: Mapping[str, int]
+    facts: pa.Table = field(default_factory=FACT_SCHEMA.empty_table)
+    replies: Sequence[Reply] = ()
+    dead: Sequence[DeadLetter] = ()
+    duplicates: int = 0
+    more_waits: bool = False
