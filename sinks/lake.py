@@ -5,40 +5,23 @@ Kill the process at any instant: either the transaction is in the catalog, with 
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import duckdb
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from features.columns import FACT_SCHEMA
 from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
-from sinks.attach import LAKE, WriterLock, connect
+from sinks.attach import WriterLock, connect
 from sinks.derivation import MINUTE_US, derive
+from sinks.rows import dead_rows, insert_dead, insert_replies, reply_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl
 from sinks.views import view_statements, views_digest
-
-_REPLY_FIELDS: Final = (
-    "event_id",
-    "provider",
-    "recipient",
-    "channel",
-    "occurred_at",
-    "received_at",
-    "subject",
-    "text",
-    "headers",
-    "origin",
-    "raw_partition",
-    "raw_offset",
-)
-_DEAD_FIELDS: Final = DeadLetter.__struct_fields__
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -137,6 +120,17 @@ class Lake:
         self.derive_in_transaction(self._seq)
         self._derived = self._seq
 
+    def next_seq(self) -> int:
+        """The number of the commit that is being made."""
+        return self._seq + 1
+
+    def note_commit(self, seq: int) -> None:
+        """Counts a commit that changed facts by other means than a chunk, inside an open transaction."""
+        self._connection.execute("UPDATE store.commits SET newest = NULL WHERE newest IS NOT NULL")
+        self._connection.execute("""INSERT INTO store.commits
+            SELECT ?, 'lake', ?, 0, 0, 0, (SELECT max(occurred_at) FROM store.facts), now()""", [seq, seq])
+        self._seq = seq
+
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One lake transaction: all of it or nothing.
@@ -149,10 +143,9 @@ class Lake:
             yield self._connection
             self._connection.execute("COMMIT")
         except BaseException as error:
-            try:
+            with suppress(duckdb.Error):  # a failed COMMIT has ended the transaction already
                 self._connection.execute("ROLLBACK")
-            except duckdb.Error:
-                pass  # the failed COMMIT has ended the transaction already
+            self._seq, self._derived = self._counters()
             if isinstance(error, duckdb.Error):
                 raise LakeError(f"the lake refused a transaction: {str(error).splitlines()[0]}") from error
             raise
@@ -223,10 +216,8 @@ class Lake:
         newest = None
         if len(chunk.facts):
             newest = self._insert_facts(chunk.facts, seq)
-        if chunk.replies:
-            self._insert_replies(chunk.replies, seq)
-        if chunk.dead:
-            self._insert_dead(chunk.dead)
+        self.stage_replies(chunk.replies, seq=seq)
+        self.stage_dead(chunk.dead)
         counts = (len(chunk.facts), chunk.duplicates, len(chunk.dead))
         for index, (source, position) in enumerate(chunk.positions.items()):
             self._connection.execute(
@@ -254,34 +245,16 @@ class Lake:
                 SELECT epoch_us(occurred_at) // {MINUTE_US} AS minute, {keys}, count(*) AS events
                 FROM {source} GROUP BY ALL)""")
 
-    def _insert_replies(self, replies: Sequence[Reply], seq: int) -> None:
-        rows = [{f: getattr(reply, f) for f in _REPLY_FIELDS} for reply in replies]
-        for row in rows:
-            row["headers"] = None if row["headers"] is None else msgspec.json.encode(row["headers"]).decode()
-        text = pa.schema([(f, pa.int64() if f.startswith("raw_") else pa.string()) for f in _REPLY_FIELDS])
-        self._connection.register("landing", pa.Table.from_pylist(rows, schema=text).append_column(
-            "place", pa.array(range(len(rows)))))
-        chosen = ", ".join(f"CAST({f} AS TIMESTAMPTZ)" if f.endswith("_at") else f for f in _REPLY_FIELDS)
-        self._connection.execute(f"""
-            INSERT INTO store.replies (seq, {", ".join(_REPLY_FIELDS)})
-            SELECT {seq}, {chosen} FROM (
-                SELECT * FROM landing
-                QUALIFY row_number() OVER (PARTITION BY event_id, provider, recipient ORDER BY place) = 1) n
-            WHERE NOT EXISTS (SELECT 1 FROM store.replies s WHERE s.event_id = n.event_id
-                AND s.provider IS NOT DISTINCT FROM n.provider AND s.recipient IS NOT DISTINCT FROM n.recipient)""")
-        self._connection.unregister("landing")
+    def stage_replies(self, replies: Sequence[Reply], table: str = "store.replies", seq: int = 0) -> None:
+        """Writes replies to a table like store.replies, inside an open transaction."""
+        self._stage(reply_rows(replies), insert_replies(table, seq))
 
-    def _insert_dead(self, dead: Sequence[DeadLetter]) -> None:
-        rows = [{f: getattr(letter, f) for f in _DEAD_FIELDS} for letter in dead]
-        kinds = {"raw": pa.binary(), "raw_partition": pa.int64(), "raw_offset": pa.int64()}
-        schema = pa.schema([(f, kinds.get(f, pa.string())) for f in _DEAD_FIELDS])
-        self._connection.register("landing", pa.Table.from_pylist(rows, schema=schema))
-        names = ", ".join(_DEAD_FIELDS)
-        casts = ", ".join({"id": "id::UUID", "received_at": "received_at::TIMESTAMPTZ"}.get(f, f) for f in _DEAD_FIELDS)
-        self._connection.execute(f"""
-            INSERT INTO dead_letters ({names}) SELECT {casts} FROM (SELECT DISTINCT ON (id) * FROM landing)
-            WHERE id::UUID NOT IN (SELECT id FROM dead_letters)""")
-        self._connection.unregister("landing")
+    def stage_dead(self, dead: Sequence[DeadLetter], table: str = "dead_letters") -> None:
+        """Writes dead letters to a table like dead_letters, inside an open transaction."""
+        self._stage(dead_rows(dead), insert_dead(table))
 
-
-__all__ = ["LAKE", "Chunk", "Lake"]
+    def _stage(self, rows: pa.Table, statement: str) -> None:
+        if len(rows):
+            self._connection.register("landing", rows)
+            self._connection.execute(statement)
+            self._connection.unregister("landing")

@@ -1,0 +1,125 @@
+"""The only glue to the engine: log and inbox as Bytewax sources, steps that end a flow as Bytewax sinks.
+
+The `raw` source keeps its position in Bytewax's recovery store: what it repeats after a crash is appended under the same
+identities and changes nothing. The inbox takes its positions from the lake, where they were committed together with the
+rows they stand for; so recovery state can be lost without losing or repeating anything.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+from bytewax.inputs import DynamicSource, FixedPartitionedSource, StatefulSourcePartition, StatelessSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from eventlog import Log
+from flows.normalize import RawBatch
+from flows.work import Work
+from schemas.events import Stream
+
+X = TypeVar("X")
+"""Type of the items that a sink takes."""
+
+IDLE_SECONDS: Final = 0.05
+"""Pause between looks at an empty log: adds half of it to the latency, and costs under 1% of a core."""
+_RAW_RECORDS: Final = 256
+"""Requests a batch at most: with 1,000 events each, what a lake commit takes well."""
+
+
+class RawSource(FixedPartitionedSource[RawBatch, int]):
+    """The `raw` stream. Ends when `stopping` is set, or with `follow` off at the end of the log."""
+
+    def __init__(self, log: Log, stopping: threading.Event, *, follow: bool = True) -> None:
+        self._log = log
+        self._stopping = stopping
+        self._follow = follow
+
+    def list_parts(self) -> list[str]:
+        """One per log partition."""
+        return [str(p) for p in range(self._log.partitions(Stream.RAW))]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_RawPartition":
+        """Goes on at the recovered offset, or at the beginning."""
+        del step_id
+        return _RawPartition(self._log, int(for_part), resume_state or 1, self._stopping, follow=self._follow)
+
+
+class _RawPartition(StatefulSourcePartition[RawBatch, int]):
+    def __init__(self, log: Log, partition: int, offset: int, stopping: threading.Event, *, follow: bool) -> None:
+        self._log = log
+        self._partition = partition
+        self._offset = offset
+        self._stopping = stopping
+        self._follow = follow
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[RawBatch]:
+        if self._stopping.is_set():
+            raise StopIteration
+        records = self._log.read(Stream.RAW, self._partition, self._offset, _RAW_RECORDS, 8 * 2**20)
+        if not records:
+            if not self._follow:
+                raise StopIteration
+            self._awake = datetime.now(UTC) + timedelta(seconds=IDLE_SECONDS)
+            return []
+        self._awake = None
+        self._offset = records[-1].offset + 1
+        return [RawBatch(self._partition, records)]
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    def snapshot(self) -> int:
+        return self._offset
+
+
+class WorkSource(DynamicSource[Work]):
+    """Micro-batches from `take` (None: nothing now) until it raises StopIteration."""
+
+    def __init__(self, take: Callable[[], Work | None]) -> None:
+        self._take = take
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_WorkPartition":
+        """The first worker reads; a lake has one writer."""
+        del step_id, worker_count
+        return _WorkPartition(self._take if worker_index == 0 else _nothing)
+
+
+def _nothing() -> Work | None:
+    raise StopIteration
+
+
+class _WorkPartition(StatelessSourcePartition[Work]):
+    def __init__(self, take: Callable[[], Work | None]) -> None:
+        self._take = take
+        self._awake: datetime | None = None
+
+    def next_batch(self) -> list[Work]:
+        work = self._take()
+        self._awake = datetime.now(UTC) + timedelta(seconds=IDLE_SECONDS) if work is None else None
+        return [] if work is None else [work]
+
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+
+class CallSink(DynamicSink[X], Generic[X]):
+    """Hands every item to a function; what it raises stops the flow."""
+
+    def __init__(self, call: Callable[[X], None]) -> None:
+        self._call = call
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_CallPartition[X]":
+        """The same function in every worker."""
+        del step_id, worker_index, worker_count
+        return _CallPartition(self._call)
+
+
+class _CallPartition(StatelessSinkPartition[X], Generic[X]):
+    def __init__(self, call: Callable[[X], None]) -> None:
+        self._call = call
+
+    def write_batch(self, items: list[X]) -> None:
+        for item in items:
+            self._call(item)

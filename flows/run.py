@@ -1,0 +1,84 @@
+"""Runs flows with Bytewax: all in one dataflow in one process by default, each alone on request."""
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import run_main
+
+from eventlog import Log
+from flows import delivery, normalize
+from flows.connectors import CallSink, RawSource, WorkSource
+from flows.writer import Writer
+from outpulse.settings import Settings
+from schemas.failures import SettingsError
+from sinks.lake import Lake
+
+NAMES: Final = ("normalize", "delivery")
+_EPOCH: Final = timedelta(seconds=2)
+"""Epochs of 1 to 5 s cost under 5%; what the last one repeats is appended under the same keys."""
+_STATE_VERSION: Final = 1
+"""Part of the recovery folder's name: another version starts from the log, which gives the same rows."""
+
+
+def open_lake(home: Path, settings: Settings) -> Lake:
+    """The writer of a home's lake, as the settings say."""
+    lake = settings.lake
+    return Lake(home, memory_limit=lake.memory_limit, threads=lake.threads, derive_share=lake.derive_share)
+
+
+def run_flows(
+    home: Path,
+    settings: Settings,
+    log: Log,
+    *,
+    names: Sequence[str] = NAMES,
+    stopping: threading.Event,
+    follow: bool = True,
+) -> None:
+    """Runs the named flows until `stopping` is set or, with `follow` off, until nothing waits.
+
+    Raises:
+        SettingsError: an unknown name.
+        LakeLocked: another process writes to the lake (flow `delivery` only).
+    """
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise SettingsError(f"unknown flows {', '.join(unknown)}; valid are {', '.join(NAMES)}")
+    if not follow and len(names) > 1:  # one after the other, so that the second finds all that the first made
+        for name in NAMES:
+            run_flows(home, settings, log, names=[name], stopping=stopping, follow=False)
+        return
+    flow = Dataflow("-".join(["outpulse", *sorted(names)]))
+    writer = None
+    if "normalize" in names:
+        source = RawSource(log, stopping, follow=follow)
+        normalize.build(flow, source, CallSink(normalize.AppendNormalized(log)))
+    try:
+        if "delivery" in names:
+            writer = Writer(home, settings, open_lake(home, settings), log, stopping=stopping, follow=follow)
+            delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, settings.lake.threads)
+        run_main(flow, epoch_interval=_EPOCH, recovery_config=_recovery(home, flow))
+    finally:
+        if writer:
+            writer.close()
+
+
+def run_replay(writer: Writer) -> None:
+    """Lands the writer's files through the delivery flow; returns when all of them are in the lake."""
+    flow = Dataflow("outpulse-replay")
+    threads = writer.settings.lake.threads
+    delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, threads)
+    run_main(flow, epoch_interval=_EPOCH)
+
+
+def _recovery(home: Path, flow: Dataflow) -> RecoveryConfig:
+    folder = home / "recovery" / f"{flow.flow_id}-v{_STATE_VERSION}"
+    if not any(folder.glob("part-*")):
+        folder.mkdir(parents=True, exist_ok=True)
+        init_db_dir(folder, 1)
+    return RecoveryConfig(folder)

@@ -1,0 +1,188 @@
+"""The one writer at work: what it takes next, in which order, and what it does between chunks.
+
+Order: jobs that people asked for, then the log and files in turn, so that a long replay does not hold live figures up;
+when nothing waits, figures that lag behind are derived and the lake is tidied.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from eventlog import Log
+from features.dedupe import SeenFacts
+from flows.delivery import LandBatch
+from flows.files import EventFile
+from flows.inbox import LogInbox
+from flows.jobs import Job, Jobs
+from flows.rebuild import rebuild
+from flows.work import Batch, Work
+from outpulse.settings import Settings
+from schemas.failures import OutpulseError
+from sinks.lake import Lake
+from sinks.upkeep import Upkeep
+
+_LOG: Final = logging.getLogger("outpulse.flows")
+_JOBS_EVERY_SECONDS: Final = 0.2
+
+
+@dataclass
+class _Replay:
+    """A file on its way into the lake, for a job or for itself."""
+
+    file: EventFile
+    works: Iterator[Work]
+    job: Job | None
+    end: int
+    events: int = 0
+
+
+@dataclass
+class Writer:
+    """The lake's writer with its sources. `take` is what the engine calls; all of it runs in the engine's one thread.
+
+    Without a `log` it serves only `files` and ends when they have landed; with `follow` off it ends when nothing waits.
+    """
+
+    home: Path
+    settings: Settings
+    lake: Lake
+    log: Log | None = None
+    files: list[EventFile] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    follow: bool = True
+    on_landed: Callable[[Batch], None] | None = None
+
+    def __post_init__(self) -> None:
+        lake = self.settings.lake
+        self.seen = SeenFacts(self.lake.facts_of_days)
+        self._land = LandBatch(self.lake, self.seen)
+        self._upkeep = Upkeep(self.lake, keep_minutes=lake.keep_snapshots_minutes)
+        self._landed = self.lake.positions()
+        self._inbox = None
+        if self.log is not None:
+            self._inbox = LogInbox(
+                self.log, self._landed, pause_seconds=lake.commit_seconds, limit=lake.chunk_events
+            )
+        self._jobs = Jobs(self.home) if self.log is not None else None
+        self._jobs_at = 0.0
+        self._upkeep_at = time.monotonic()
+        self._replays = [self._replay_of(file, None) for file in self.files]
+        self._files_turn = True
+
+    def take(self) -> Work | None:
+        """The next micro-batch, or None when nothing waits.
+
+        Raises:
+            StopIteration: asked to stop, or (not following) nothing is left.
+        """
+        if self.stopping.is_set():
+            raise StopIteration
+        self._do_jobs()
+        work = self._next()
+        if work is not None:
+            return work
+        self.lake.settle()
+        self._tidy()
+        if not self.follow and not self._replays:
+            raise StopIteration
+        return None
+
+    def land(self, batch: Batch) -> None:
+        """The flow's last step."""
+        self._land(batch)
+        self._landed.update(batch.cursors)
+        for replay in self._replays:
+            if replay.file.source in batch.cursors:
+                replay.events += len(batch.facts)
+        if self.on_landed:
+            self.on_landed(batch)
+        if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
+            self._tidy()
+
+    def close(self) -> None:
+        """Closes the lake and the list of jobs."""
+        if self._jobs:
+            self._jobs.close()
+        self.lake.close()
+
+    def _next(self) -> Work | None:
+        self._files_turn = not self._files_turn
+        first, second = (self._from_file, self._from_log) if self._files_turn else (self._from_log, self._from_file)
+        work = first()
+        return work if work is not None else second()
+
+    def _from_log(self) -> Work | None:
+        return self._inbox.take(at_once=not self.follow) if self._inbox else None
+
+    def _from_file(self) -> Work | None:
+        while self._replays:
+            replay = self._replays[0]
+            work = next(replay.works, None)
+            if work is not None:
+                replay.end = work.cursors[replay.file.source]
+                return work
+            if self._landed.get(replay.file.source, 0) < replay.end:
+                return None  # its last chunk is still on its way
+            self.lake.settle()
+            self._replays.pop(0)
+            if replay.job and self._jobs:
+                self._jobs.mark(replay.job, "done", f"{replay.events} events")
+        return None
+
+    def _replay_of(self, file: EventFile, job: Job | None) -> _Replay:
+        position = self._landed.get(file.source, 0)
+        return _Replay(file, file.works(position), job, position)
+
+    def _do_jobs(self) -> None:
+        now = time.monotonic()
+        if self._jobs is None or now - self._jobs_at < _JOBS_EVERY_SECONDS:
+            return
+        self._jobs_at = now
+        running = {replay.job.id for replay in self._replays if replay.job}
+        for job in self._jobs.open_jobs():
+            if job.id in running:
+                continue
+            try:
+                self._do(job)
+            except OutpulseError as error:
+                self._jobs.mark(job, "failed", str(error))
+
+    def _do(self, job: Job) -> None:
+        assert self._jobs is not None  # noqa: S101 - only called with jobs
+        self._jobs.mark(job, "running")
+        if job.verb == "replay":
+            self._replays.append(self._replay_of(EventFile(Path(job.args["path"])), job))
+            return
+        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep)
+        self.seen.clear()
+        self._jobs.mark(job, "done", result)
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
+            took = self._upkeep.small()
+            self._upkeep_at = time.monotonic()
+            _LOG.debug("upkeep took %.2f s", took)
+
+
+def do_in_lake(verb: str, args: dict[str, str], lake: Lake, log: Log | None, upkeep: Upkeep) -> str:
+    """Does one job that is no replay; everything it changes is in one transaction or repeatable.
+
+    Raises:
+        OutpulseError: unknown verb, or the job failed.
+    """
+    if verb == "maintain":
+        upkeep.full()
+        return "maintained"
+    if verb == "sql":
+        with lake.transaction() as connection:
+            connection.execute(args["query"])
+        return "done"
+    if verb == "rebuild":
+        if log is None:
+            raise OutpulseError("a rebuild needs the log")
+        return rebuild(lake, log, args.get("since"))
+    raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, rebuild")

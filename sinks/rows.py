@@ -1,0 +1,64 @@
+"""Replies and dead letters as Arrow rows for the lake."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+
+from schemas.events import Reply
+from schemas.failures import DeadLetter
+
+REPLY_FIELDS: Final = (
+    "event_id",
+    "provider",
+    "recipient",
+    "channel",
+    "occurred_at",
+    "received_at",
+    "subject",
+    "text",
+    "headers",
+    "origin",
+    "raw_partition",
+    "raw_offset",
+)
+DEAD_FIELDS: Final = DeadLetter.__struct_fields__
+_PLACES: Final = {"raw_partition": pa.int64(), "raw_offset": pa.int64()}
+
+
+def reply_rows(replies: Sequence[Reply]) -> pa.Table:
+    """Replies with `REPLY_FIELDS`, headers as JSON text, and `place`, their order."""
+    rows = [{f: getattr(reply, f) for f in REPLY_FIELDS} for reply in replies]
+    for row in rows:
+        row["headers"] = None if row["headers"] is None else msgspec.json.encode(row["headers"]).decode()
+    schema = pa.schema([(f, _PLACES.get(f, pa.string())) for f in REPLY_FIELDS])
+    return pa.Table.from_pylist(rows, schema=schema).append_column("place", pa.array(range(len(rows)), pa.int64()))
+
+
+def dead_rows(dead: Sequence[DeadLetter]) -> pa.Table:
+    """Dead letters with `DEAD_FIELDS`."""
+    kinds = {"raw": pa.binary(), **_PLACES}
+    rows = [{f: getattr(letter, f) for f in DEAD_FIELDS} for letter in dead]
+    return pa.Table.from_pylist(rows, schema=pa.schema([(f, kinds.get(f, pa.string())) for f in DEAD_FIELDS]))
+
+
+def insert_replies(table: str, seq: int) -> str:
+    """SQL: the rows of `landing` (by `reply_rows`) into a table like store.replies; the first words of a reply stay."""
+    chosen = ", ".join(f"CAST({f} AS TIMESTAMPTZ)" if f.endswith("_at") else f for f in REPLY_FIELDS)
+    return f"""
+        INSERT INTO {table} (seq, {", ".join(REPLY_FIELDS)})
+        SELECT {seq}, {chosen} FROM (
+            SELECT * FROM landing
+            QUALIFY row_number() OVER (PARTITION BY event_id, provider, recipient ORDER BY place) = 1) n
+        WHERE NOT EXISTS (SELECT 1 FROM {table} s WHERE s.event_id = n.event_id
+            AND s.provider IS NOT DISTINCT FROM n.provider AND s.recipient IS NOT DISTINCT FROM n.recipient)"""
+
+
+def insert_dead(table: str) -> str:
+    """SQL: the rows of `landing` (by `dead_rows`) into a table like dead_letters, each id once."""
+    casts = {"id": "id::UUID", "received_at": "received_at::TIMESTAMPTZ"}
+    return f"""
+        INSERT INTO {table} ({", ".join(DEAD_FIELDS)})
+        SELECT {", ".join(casts.get(f, f) for f in DEAD_FIELDS)} FROM (SELECT DISTINCT ON (id) * FROM landing)
+        WHERE id::UUID NOT IN (SELECT id FROM {table})"""
