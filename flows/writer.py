@@ -15,18 +15,22 @@ from typing import Final
 from eventlog import Log
 from features.dedupe import SeenFacts
 from flows.delivery import LandBatch
-from flows.files import EventFile
+from flows.files import BLOCK_BYTES, EventFile
 from flows.inbox import LogInbox
 from flows.jobs import Job, Jobs
 from flows.rebuild import rebuild
 from flows.work import Batch, Work
 from outpulse.settings import Settings
-from schemas.failures import OutpulseError
+from schemas.decode import decode_record
+from schemas.failures import BadEvent, OutpulseError
+from schemas.instants import parse_ms
 from sinks.lake import Lake
 from sinks.upkeep import Upkeep
 
 _LOG: Final = logging.getLogger("outpulse.flows")
 _JOBS_EVERY_SECONDS: Final = 0.2
+_PACED_BYTES: Final = 4096
+"""Block of a paced replay: some nine events, whose first sets the time of all."""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class _Replay:
     job: Job | None
     end: int
     events: int = 0
+    held: Work | None = None
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Writer:
     """The lake's writer with its sources. `take` is what the engine calls; all of it runs in the engine's one thread.
 
     Without a `log` it serves only `files` and ends when they have landed; with `follow` off it ends when nothing waits.
+    `pace` is event seconds per real second for `files`; None is as fast as possible.
     """
 
     home: Path
@@ -55,6 +61,7 @@ class Writer:
     stopping: threading.Event = field(default_factory=threading.Event)
     follow: bool = True
     on_landed: Callable[[Batch], None] | None = None
+    pace: float | None = None
 
     def __post_init__(self) -> None:
         lake = self.settings.lake
@@ -70,8 +77,9 @@ class Writer:
         self._jobs = Jobs(self.home) if self.log is not None else None
         self._jobs_at = 0.0
         self._upkeep_at = time.monotonic()
-        self._replays = [self._replay_of(file, None) for file in self.files]
         self._files_turn = True
+        self._paced_from: tuple[float, float] | None = None
+        self._replays = [self._replay_of(file, None) for file in self.files]
 
     def take(self) -> Work | None:
         """The next micro-batch, or None when nothing waits.
@@ -121,7 +129,11 @@ class Writer:
     def _from_file(self) -> Work | None:
         while self._replays:
             replay = self._replays[0]
-            work = next(replay.works, None)
+            work = replay.held or next(replay.works, None)
+            replay.held = None
+            if work is not None and self._is_early(work):
+                replay.held = work
+                return None
             if work is not None:
                 replay.end = work.cursors[replay.file.source]
                 return work
@@ -135,7 +147,22 @@ class Writer:
 
     def _replay_of(self, file: EventFile, job: Job | None) -> _Replay:
         position = self._landed.get(file.source, 0)
-        return _Replay(file, file.works(position), job, position)
+        works = file.works(position, BLOCK_BYTES if self.pace is None else _PACED_BYTES)
+        return _Replay(file, works, job, position)
+
+    def _is_early(self, work: Work) -> bool:
+        """Whether a paced file's micro-batch lies in the future; the first one sets the clock."""
+        if self.pace is None or not len(work.lines):
+            return False
+        try:
+            event, _ = decode_record(work.lines[0].as_py())
+        except BadEvent:
+            return False
+        if event is None:
+            return False
+        now, at = time.monotonic(), parse_ms(event.occurred_at) / 1000
+        self._paced_from = self._paced_from or (now, at)
+        return (at - self._paced_from[1]) / self.pace > now - self._paced_from[0]
 
     def _do_jobs(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,187 @@
+"""The command line: each verb says what it needs and hands over; errors are one clear line and a non-zero exit."""
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from outpulse.home import Home, open_home
+from schemas.failures import OutpulseError
+
+Verb = Callable[..., int | None]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="outpulse")
+def cli() -> None:
+    """Outpulse: the streaming brain of outbound sales campaigns."""
+
+
+def verb(name: str) -> Callable[[Verb], Verb]:
+    """Registers a verb with the options that every verb has; the function gets a `Home` first."""
+
+    def register(function: Verb) -> Verb:
+        @wraps(function)
+        def run(home: str | None, config: str | None, debug: bool, **options: Any) -> None:  # noqa: ANN401, FBT001
+            level = logging.DEBUG if debug else logging.WARNING
+            logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+            try:
+                sys.exit(function(open_home(home, config), **options) or 0)
+            except OutpulseError as error:
+                if debug:
+                    raise
+                click.echo(f"outpulse {name}: {error}", err=True)
+                sys.exit(1)
+            except OSError as error:
+                if debug:
+                    raise
+                place = f" ({error.filename})" if error.filename else ""
+                click.echo(f"outpulse {name}: {error.strerror or error}{place}", err=True)
+                sys.exit(1)
+
+        command = cli.command(name)(run)
+        for option in (
+            click.Option(["--home"], metavar="DIR", help="Folder of log, lake and state [$OUTPULSE_HOME, else ./.outpulse]."),
+            click.Option(["--config"], metavar="FILE", help="Settings file [HOME/outpulse.toml]."),
+            click.Option(["--debug"], is_flag=True, help="Show tracebacks and debug logs."),
+        ):
+            command.params.append(option)
+        return function
+
+    return register
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON array of objects on stdout, nothing else.")
+
+
+@verb("demo")
+@click.option("--days", default=7, show_default=True, help="Days of the simulated world; they end now.")
+@click.option("--seed", default=1, show_default=True, help="Same seed, same world.")
+@click.option("--headless", is_flag=True, help="End by itself: print world beside lake, exit 1 unless they agree.")
+@json_option
+def demo(home: Home, days: int, seed: int, headless: bool, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Run the whole system on a simulated world."""
+    from outpulse.demo import run_demo
+
+    return run_demo(home, days=days, seed=seed, headless=headless, as_json=as_json)
+
+
+@verb("up")
+@click.option("--no-dashboard", is_flag=True, help="Leave the dashboard out.")
+def up(home: Home, no_dashboard: bool) -> int:  # noqa: FBT001 - a flag
+    """Run gateway, flows and dashboard until Ctrl-C; what dies is restarted."""
+    from outpulse.supervise import run_up
+
+    return run_up(home, dashboard=not no_dashboard)
+
+
+@verb("gateway")
+@click.option("--port", type=int, help="Listen here instead of [gateway] port.")
+@click.option("--demo", is_flag=True, hidden=True)
+def gateway(home: Home, port: int | None, demo: bool) -> int:  # noqa: FBT001 - a flag
+    """Take webhooks and events over HTTP."""
+    from outpulse.parts import run_gateway
+
+    return run_gateway(home, port=port, demo=demo)
+
+
+@verb("flows")
+@click.argument("names", nargs=-1)
+@click.option("--rebuild", is_flag=True, help="Derive the facts that came from retained raw requests anew, then end.")
+@click.option("--since", help="With --rebuild: only requests received from this time on (RFC 3339).")
+@click.option("--drain", is_flag=True, help="End when nothing waits in the log.")
+def flows(home: Home, names: tuple[str, ...], rebuild: bool, since: str | None, drain: bool) -> int:  # noqa: FBT001
+    """Run the dataflows (all, or those named)."""
+    from outpulse.parts import run_flows_part, run_rebuild
+
+    if rebuild:
+        return run_rebuild(home, since)
+    return run_flows_part(home, names, follow=not drain)
+
+
+@verb("dashboard")
+@click.option("--port", type=int, help="Serve here instead of [dashboard] port.")
+def dashboard(home: Home, port: int | None) -> int:
+    """Serve the dashboard."""
+    from outpulse.parts import run_dashboard
+
+    return run_dashboard(home, port=port)
+
+
+@verb("replay")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--speed", default="max", show_default=True, help="max, 1x, 60x …: event time per real time.")
+def replay(home: Home, files: tuple[str, ...], speed: str) -> int:
+    """Land files of canonical events (- for standard input) through the real flows."""
+    from outpulse.replaying import run_replay_verb
+
+    return run_replay_verb(home, files, speed)
+
+
+@verb("normalize")
+@click.argument("provider")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--secrets", type=click.Path(path_type=Path), help="JSON of the provider's settings: check the proof too.")
+def normalize(home: Home, provider: str, files: tuple[Path, ...], secrets: Path | None) -> int:
+    """Put recorded webhook requests through a provider's adapter; NDJSON on stdout."""
+    from outpulse.normalizing import run_normalize
+
+    del home
+    return run_normalize(provider, files, secrets)
+
+
+@verb("sql")
+@click.argument("query", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), help="[table on a terminal, else csv]")
+@click.option("--write", is_flag=True, help="Let the query change the lake.")
+def sql(home: Home, query: str | None, form: str | None, write: bool) -> int:  # noqa: FBT001 - a flag
+    """Query the lake; without a query, a prompt."""
+    from outpulse.querying import run_sql
+
+    return run_sql(home, query, form, write=write)
+
+
+@verb("status")
+@json_option
+def status(home: Home, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Health and lag of every part."""
+    from outpulse.health import run_status
+
+    return run_status(home, as_json=as_json)
+
+
+@verb("doctor")
+@json_option
+def doctor(home: Home, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Check environment and settings; each fault with its mend."""
+    from outpulse.health import run_doctor
+
+    return run_doctor(home, as_json=as_json)
+
+
+@verb("maintain")
+def maintain(home: Home) -> int:
+    """Compact the lake, expire snapshots and what retention lets go of the log."""
+    from outpulse.parts import run_maintain
+
+    return run_maintain(home)
+
+
+@verb("bench")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--events", default=1_000_000, show_default=True, help="Without a file: how many events to make.")
+@json_option
+def bench(home: Home, file: Path | None, events: int, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Measure replay beside plain DuckDB doing the same job on the same file."""
+    from outpulse.bench import run_bench
+
+    return run_bench(home, file, events=events, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the `outpulse` command."""
+    cli()

@@ -1,0 +1,152 @@
+"""The parts that `up` supervises, each also alone; and the verbs that ask something of the lake's writer."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from outpulse.home import Home
+from schemas.failures import LakeLocked, OutpulseError, SettingsError
+
+PARENT: Final = "OUTPULSE_PARENT_PID"
+"""Set for supervised parts: they end when this process is gone."""
+
+
+def stop_event() -> threading.Event:
+    """An event that SIGTERM, Ctrl-C or the end of the supervising process sets."""
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    watch_parent(stopping.set)
+    return stopping
+
+
+def watch_parent(gone: Any) -> None:  # noqa: ANN401 - a callable without arguments
+    """Calls `gone` once when the supervisor has died."""
+    parent = int(os.environ.get(PARENT) or 0)
+    if not parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        gone()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_gateway(home: Home, *, port: int | None, demo: bool) -> int:
+    """`outpulse gateway`."""
+    import msgspec
+
+    from gateway.server import serve
+
+    settings = home.settings
+    if port is not None:
+        settings = msgspec.structs.replace(settings, gateway=msgspec.structs.replace(settings.gateway, port=port))
+    watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    serve(settings, home.log(), demo=demo)
+    return 0
+
+
+def run_flows_part(home: Home, names: Sequence[str], *, follow: bool) -> int:
+    """`outpulse flows`."""
+    from flows.run import NAMES, run_flows
+
+    run_flows(home.path, home.settings, home.log(), names=names or NAMES, stopping=stop_event(), follow=follow)
+    return 0
+
+
+def run_dashboard(home: Home, *, port: int | None) -> int:
+    """`outpulse dashboard`: Streamlit on this machine, without telemetry."""
+    import dashboards
+
+    page = Path(dashboards.__file__ or "").parent / "app.py"
+    chosen = home.settings.dashboard
+    command = [sys.executable, "-m", "streamlit", "run", str(page)]
+    command += ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
+    command += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+    part = subprocess.Popen(command, env={**os.environ, "OUTPULSE_HOME": str(home.path.resolve())})
+    stopping = stop_event()
+    while part.poll() is None:
+        if stopping.wait(0.5):
+            part.terminate()
+            part.wait(10)
+            return 0
+    return part.returncode
+
+
+def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arguments of any job
+    """Has the lake's writer do a job: the live one, else this process; returns when it is done.
+
+    Raises:
+        OutpulseError: the job failed.
+    """
+    from flows.jobs import Jobs
+    from flows.run import open_lake
+    from flows.writer import do_in_lake
+    from sinks.attach import writer_pid
+    from sinks.upkeep import Upkeep
+
+    home.ensure()
+    jobs = Jobs(home.path)
+    job = jobs.put(verb, **args)
+    try:
+        while True:
+            now = jobs.get(job.id)
+            if now.state == "failed":
+                raise OutpulseError(now.result or f"{verb} failed")
+            if now.state == "done":
+                return now.result or ""
+            if writer_pid(home.path) is None:
+                try:
+                    lake = open_lake(home.path, home.settings)
+                except LakeLocked:
+                    continue  # somebody else was faster
+                try:
+                    upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
+                    result = do_in_lake(verb, args, lake, home.log(), upkeep)
+                    jobs.mark(job, "done", result)
+                    return result
+                except OutpulseError as error:
+                    jobs.mark(job, "failed", str(error))
+                    raise
+                finally:
+                    lake.close()
+            time.sleep(0.1)
+    finally:
+        jobs.close()
+
+
+def run_rebuild(home: Home, since: str | None) -> int:
+    """`outpulse flows --rebuild`."""
+    from schemas.instants import from_epoch_ms, parse_ms
+
+    if since is not None:
+        try:
+            since = from_epoch_ms(parse_ms(since))
+        except ValueError as error:
+            raise SettingsError(f"--since: {error}; valid is RFC 3339 such as 2026-01-05T00:00:00Z") from None
+    print(ask_writer(home, "rebuild", **({"since": since} if since else {})))  # noqa: T201 - the verb's answer
+    return 0
+
+
+def run_maintain(home: Home) -> int:
+    """`outpulse maintain`: the lake by its writer, the log here."""
+    ask_writer(home, "maintain")
+    log = home.log()
+    for stream, days in home.settings.log.retention_days.items():
+        if days > 0:
+            log.expire(stream, int((time.time() - days * 86_400) * 1000))
+    log.close()
+    print("maintained")  # noqa: T201 - the verb's answer
+    return 0

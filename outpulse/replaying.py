@@ -1,0 +1,153 @@
+"""`outpulse replay`: files of canonical events through the real flows, by the live writer or by this process."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from outpulse.home import Home
+from schemas.failures import LakeLocked, OutpulseError, SettingsError
+
+if TYPE_CHECKING:
+    from flows.files import EventFile
+
+
+def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
+    """Lands every file; returns when SQL shows them."""
+    from flows.files import EventFile
+
+    pace = _pace(speed)
+    home.ensure()
+    paths = [_spooled(home) if name == "-" else Path(name) for name in names]
+    try:
+        files = [EventFile(path) for path in paths]
+        if not _land_here(home, files, pace):
+            _land_by_live_writer(home, files)
+    finally:
+        for name, path in zip(names, paths, strict=True):
+            if name == "-":
+                path.unlink(missing_ok=True)
+    _report(home, files)
+    return 0
+
+
+def _pace(speed: str) -> float | None:
+    """Event seconds per real second, None for as fast as possible."""
+    if speed == "max":
+        return None
+    try:
+        pace = float(speed.removesuffix("x"))
+    except ValueError:
+        pace = 0
+    if pace <= 0:
+        raise SettingsError(f"--speed is {speed!r}, valid are max, 1x, 60x and the like")
+    return pace
+
+
+def _spooled(home: Home) -> Path:
+    """Standard input as a file of the home, named by its content, so that a crash finds it again."""
+    folder = home.path / "spool"
+    folder.mkdir(exist_ok=True)
+    part = folder / f"stdin-{time.time_ns()}.part"
+    digest = xxhash.xxh3_128()
+    with part.open("wb") as file:
+        while block := sys.stdin.buffer.read(2**20):
+            digest.update(block)
+            file.write(block)
+    return part.rename(folder / f"{digest.hexdigest()}.ndjson")
+
+
+def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None) -> bool:
+    """Lands the files as the lake's writer; False when another process is that."""
+    from flows.run import open_lake, run_replay
+    from flows.writer import Writer
+
+    try:
+        lake = open_lake(home.path, home.settings)
+    except LakeLocked:
+        return False
+    writer = Writer(home.path, home.settings, lake, files=list(files), follow=False, pace=pace)
+    with _Progress(files) as progress:
+        writer.on_landed = progress.landed
+        try:
+            run_replay(writer)
+        finally:
+            writer.close()
+    return True
+
+
+def _land_by_live_writer(home: Home, files: Sequence["EventFile"]) -> None:
+    from flows.jobs import Jobs
+    from sinks.attach import writer_pid
+
+    jobs = Jobs(home.path)
+    spool = home.path / "spool"
+    spool.mkdir(exist_ok=True)
+    waiting = [jobs.put("replay", path=str(file.path.resolve())) for file in files]
+    while waiting:
+        time.sleep(0.1)
+        states = [jobs.get(job.id) for job in waiting]
+        for job in states:
+            if job.state == "failed":
+                raise OutpulseError(job.result or "the replay failed")
+        waiting = [job for job in states if job.state != "done"]
+        if waiting and writer_pid(home.path) is None:
+            time.sleep(1)  # a restarted writer goes on by itself; without one, this process does the work
+            if writer_pid(home.path) is None and _land_here(home, files, None):
+                for job in waiting:
+                    jobs.mark(job, "done")
+                return
+    jobs.close()
+
+
+class _Progress:
+    """A progress bar on a terminal; nothing when piped."""
+
+    def __init__(self, files: Sequence["EventFile"]) -> None:
+        self._sources = {file.source: file.size_hint for file in files}
+        self._bar: Any = None
+        self._task: Any = None
+        self._done: dict[str, int] = {}
+
+    def __enter__(self) -> "_Progress":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task("landing", total=sum(self._sources.values()))
+        return self
+
+    def landed(self, batch: Any) -> None:  # noqa: ANN401 - flows.work.Batch
+        """Moves the bar."""
+        self._done.update({k: v for k, v in batch.cursors.items() if k in self._sources})
+        if self._bar:
+            self._bar.update(self._task, completed=sum(self._done.values()))
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def _report(home: Home, files: Sequence["EventFile"]) -> None:
+    """What became of the files, on stderr."""
+    from sinks.attach import connect
+
+    connection = connect(home.path, read_only=True)
+    for file in files:
+        row = connection.execute(
+            "SELECT sum(events), sum(duplicates), sum(dead_letters) FROM store.commits WHERE source = ?", [file.source]
+        ).fetchone()
+        events, duplicates, dead = (int(value or 0) for value in row or (0, 0, 0))
+        print(  # noqa: T201 - the verb's answer
+            f"{file.path.name}: {events} events landed, {duplicates} duplicates dropped, {dead} dead letters",
+            file=sys.stderr,
+        )
+    connection.close()
+
+
+
