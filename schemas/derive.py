@@ -143,7 +143,10 @@ def _definition(column: Column) -> str:
 
 
 def comments(name: str, struct: type[msgspec.Struct], schema: str | None = None, kind: str = "TABLE") -> list[str]:
-    """COMMENT ON statements for a table (or `kind="VIEW"`) and those of its columns that have something to say."""
+    """COMMENT ON statements: for the table (or `kind="VIEW"`) first, then for each column that has something to say.
+
+    DuckLake takes the first for a view, but none for its columns.
+    """
     path = _path(name, schema)
     on_columns = [f'COMMENT ON COLUMN {path}."{c.name}" IS {quoted(c.comment)}' for c in columns(struct) if c.comment]
     return [f"COMMENT ON {kind} {path} IS {quoted(_summary(struct))}", *on_columns]
