@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import structs
+
 from data.clock import DAY_MS, HOUR_MS, MINUTE_MS, SATURDAY, SECOND_MS, local_midnight_ms, local_weekday
 from data.draws import Rng, between, chance, pick, token, weighted
 from data.facts import Delivery, Fact, Words, mail_id
@@ -45,7 +47,7 @@ def answer(delivery: Delivery, after_ms: int, rng: Rng) -> None:
         intent = weighted(rng, tuple(INTENT_WEIGHTS), tuple(INTENT_WEIGHTS.values()))
         body = _letter(intent, delivery, replied_ms, rng)
     subject = f"Re: {delivery.subject}" if delivery.channel is Channel.EMAIL else None
-    _reply(delivery, replied_ms, intent, subject, body, rng)
+    _reply(delivery, replied_ms, Words(intent, body, subject), rng)
     if chance(rng, BOOKED_SHARE.get(intent, 0.0)):
         _meeting(delivery, replied_ms + int(between(rng, 0.2, 6) * HOUR_MS), rng)
 
@@ -56,7 +58,8 @@ def answer_by_itself(delivery: Delivery, delivered_ms: int, rng: Rng) -> None:
     language, text = _text_in("out_of_office", delivery.contact.language, rng)
     body = _filled(text, language, delivery, replied_ms, rng)
     subject = AUTOMATIC_SUBJECTS[language] + delivery.subject
-    _reply(delivery, replied_ms, "out_of_office", subject, body, rng, {"auto-submitted": "auto-replied"})
+    words = Words("out_of_office", body, subject)
+    _reply(delivery, replied_ms, words, rng, {"auto-submitted": "auto-replied"})
 
 
 def _letter(intent: str, delivery: Delivery, at_ms: int, rng: Rng) -> str:
@@ -101,19 +104,17 @@ def _filled(text: str, language: str, delivery: Delivery, at_ms: int, rng: Rng) 
 def _reply(
     delivery: Delivery,
     at_ms: int,
-    intent: str,
-    subject: str | None,
-    text: str,
+    words: Words,
     rng: Rng,
     more_headers: dict[str, str] | None = None,
 ) -> None:
-    """The `replied` fact, with headers and threading for mail."""
+    """The `replied` fact; mail gets headers and threading."""
     attributes, headers, message_id = None, None, None
     if delivery.channel is Channel.EMAIL:
         original = mail_id(delivery.message_id)
         message_id = f"{token(rng, 12)}@{delivery.contact.address.rpartition('@')[2]}"
         attributes = {"from": delivery.contact.address, "in_reply_to": original, "references": original}
-        headers = _headers(delivery, at_ms, subject or "", message_id) | (more_headers or {})
+        headers = _headers(delivery, at_ms, words.subject or "", message_id) | (more_headers or {})
     delivery.facts.append(
         Fact(
             kind=Kind.REPLIED,
@@ -122,7 +123,7 @@ def _reply(
             provider=MAILBOX if delivery.channel is Channel.EMAIL else provider_of(delivery.channel),
             message_id=message_id,
             attributes=attributes,
-            words=Words(intent, text, subject, headers),
+            words=structs.replace(words, headers=headers),
         )
     )
 

@@ -10,7 +10,7 @@ from data.draws import Rng
 
 LATE_HOURS_SHARE: Final = 0.03
 LATE_DAYS_SHARE: Final = 0.002
-"""Shares of events that arrive hours and days late: SendGrid retries a post for 24 h, and mail gateways hold bounces longer."""
+"""Shares of events that arrive hours and days late: SendGrid retries for 24 h, mail gateways hold bounces longer."""
 USUAL_SECONDS: Final = 8.0
 HOURS: Final = 2.5
 """Means of the usual lateness and of the hours' tail."""
@@ -32,7 +32,7 @@ def arrival_ms(occurred: Instants, end_ms: int, rng: Rng) -> Instants:
 
 
 def arrival_order(count: int, duplicate_share: float, disorder: int, rng: Rng) -> list[int]:
-    """Rows in the order in which they are written: each once, a share once more later, each moved by up to `disorder`."""
+    """Rows in the order of writing: each once, a share once more later, each moved back by up to `disorder` rows."""
     rows = np.arange(count)
     copied = rows[rng.random(count) < duplicate_share]
     later = rng.uniform(copied, count) if len(copied) else np.empty(0)

@@ -1,4 +1,4 @@
-"""Requests that are no good: bodies that cannot be read though their proof is right, and made-up events with a wrong proof.
+"""Requests that are no good: unreadable bodies with a right proof, and made-up events with a wrong one.
 
 What is made up would change a figure if it were believed: new ids, real campaigns.
 """

@@ -41,7 +41,8 @@ WITH rows AS (  -- the last row of each period is a copy of an earlier row that 
     FROM rows
 ), drawn AS (
     SELECT source, source // {rows_per_delivery} AS own, source % {rows_per_delivery} AS slot,
-           (hash(source, {seed}) >> 1)::BIGINT AS h, (hash(source, {seed} + 1) >> 1)::BIGINT AS h2, (h2 >> 44) % 1000 AS roll,
+           (hash(source, {seed}) >> 1)::BIGINT AS h, (hash(source, {seed} + 1) >> 1)::BIGINT AS h2,
+           (h2 >> 44) % 1000 AS roll,
            {start_ms} + row * {span_ms} // {events} AS arrival_ms
     FROM sources
 ), lagged AS (  -- opens and later facts are of deliveries of the past days; a deferral is of this one
@@ -64,8 +65,9 @@ WITH rows AS (  -- the last row of each period is a copy of an earlier row that 
            CASE slot WHEN 0 THEN 'queued'
                      WHEN 1 THEN CASE WHEN d % {bounce_every} = 7 THEN 'bounced' ELSE 'delivered' END
                      WHEN 2 THEN 'opened'
-                     ELSE CASE WHEN roll < 640 THEN 'opened' WHEN roll < 880 THEN 'clicked' WHEN roll < 950 THEN 'deferred'
-                               WHEN roll < 985 THEN 'replied' WHEN roll < 997 THEN 'unsubscribed' ELSE 'complained' END
+                     ELSE CASE WHEN roll < 640 THEN 'opened' WHEN roll < 880 THEN 'clicked'
+                               WHEN roll < 950 THEN 'deferred' WHEN roll < 985 THEN 'replied'
+                               WHEN roll < 997 THEN 'unsubscribed' ELSE 'complained' END
            END AS kind
     FROM timed
 )"""
@@ -97,6 +99,7 @@ def write_ndjson(
     path: Path | str,
     events: int,
     seed: int,
+    *,
     days: float = 30,
     campaigns: int = 20,
     duplicate_share: float = 0.01,
@@ -135,7 +138,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--duplicates", type=float, default=0.01, help="share of lines that are copies")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    write_ndjson(args.out, args.events, args.seed, args.days, args.campaigns, args.duplicates)
+    write_ndjson(
+        args.out,
+        args.events,
+        args.seed,
+        days=args.days,
+        campaigns=args.campaigns,
+        duplicate_share=args.duplicates,
+    )
 
 
 if __name__ == "__main__":

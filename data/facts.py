@@ -75,7 +75,7 @@ def mail_id(message_id: str) -> str:
 
 LIKED: Final = 1.3
 OTHERWISE: Final = 0.85
-"""A tone that the reader likes, and one they do not: (1.3 + 2 * 0.85) / 3 = 1, so tones alone make no variant better."""
+"""A tone that the reader likes, and one they do not: (1.3 + 2 * 0.85) / 3 = 1, so a tone makes no variant better."""
 
 
 class Told(Event, frozen=True, kw_only=True, omit_defaults=True):

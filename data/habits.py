@@ -28,7 +28,7 @@ PEAK_HOURS: Final = {
 DAYS_AHEAD: Final = 6
 """A reader who did not look for six days does not look any more: the message is under a week of others."""
 FRESH_HOURS: Final = 30.0
-"""An unread message loses 1 - 1/e of its chance in this time. Invented; the best hour beats the average by a quarter."""
+"""An unread message loses 1 - 1/e of its chance in this time. Invented; the best hour gains a quarter."""
 
 
 class Habit(msgspec.Struct, frozen=True):

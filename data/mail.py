@@ -26,11 +26,11 @@ class ListQuality(msgspec.Struct, frozen=True):
     block: float = 0.0015
     deferred: float = 0.035
     late_bounce: float = 0.001
-    complained: float = 0.0006
+    complained: float = 0.0005
 
 
 HEALTHY: Final = ListQuality()
-"""Bounces of about 1.3 % in all, below the 2 % that is the usual mark for a warning; complaints at Gmail's 0.1 % and less."""
+"""Bounces of about 1.3 % in all, below the usual mark of 2 % for a warning; complaints below Gmail's 0.1 %."""
 BAD: Final = ListQuality(dropped=0.01, hard=0.34, soft=0.03, block=0.13, deferred=0.1, complained=0.004)
 """A bought list: a third of the addresses dead, and receivers that begin to block."""
 
@@ -102,18 +102,19 @@ def _defer(delivery: Delivery, at_ms: int, rng: Rng) -> int | None:
 
 def _bounce(delivery: Delivery, at_ms: int, bounce_class: BounceClass, rng: Rng, *, late: bool = False) -> None:
     """A refusal; a late one comes as a mail of its own, which SendGrid reports without a message id."""
-    kinds = {BounceClass.HARD: smtp.HARD, BounceClass.SOFT: smtp.SOFT, BounceClass.BLOCK: smtp.BLOCK}
-    refusal = pick(rng, smtp.LATE if late else kinds[bounce_class])
-    fact = _email_fact(
-        delivery, Kind.BOUNCED, at_ms, rng, reason=_filled(refusal.text, delivery), bounce_class=bounce_class
+    refusal = pick(rng, smtp.LATE if late else smtp.REFUSALS[bounce_class])
+    _add(
+        delivery,
+        Kind.BOUNCED,
+        at_ms,
+        rng,
+        reason=_filled(refusal.text, delivery),
+        bounce_class=bounce_class,
+        has_message_id=not late,
+        type=refusal.type,
+        status=refusal.status,
+        bounce_classification=refusal.classification,
     )
-    attributes = (fact.attributes or {}) | {
-        "type": refusal.type,
-        "status": refusal.status,
-        "bounce_classification": refusal.classification,
-    }
-    message_id = None if late else fact.message_id
-    delivery.facts.append(msgspec.structs.replace(fact, attributes=attributes, message_id=message_id))
 
 
 def _machines(delivery: Delivery, delivered_ms: int, rng: Rng) -> None:
@@ -194,7 +195,7 @@ def sending_ip(message_id: str) -> str:
     return f"198.51.100.{ord(message_id[0]) % 8 + 10}"
 
 
-def _email_fact(
+def _add(
     delivery: Delivery,
     kind: Kind,
     at_ms: int,
@@ -204,38 +205,24 @@ def _email_fact(
     url: str | None = None,
     bounce_class: BounceClass | None = None,
     is_machine: bool | None = None,
+    has_message_id: bool = True,
     **attributes: str,
-) -> Fact:
-    """A fact as SendGrid knows it; `attributes` are SendGrid's own fields."""
+) -> None:
+    """Adds a fact as SendGrid knows it; `attributes` are SendGrid's own fields."""
     if kind in {Kind.OPENED, Kind.CLICKED}:
         attributes["ip"] = f"192.0.2.{int(rng.integers(1, 255))}"
     elif kind in {Kind.DELIVERED, Kind.BOUNCED, Kind.DEFERRED}:
         attributes["ip"] = sending_ip(delivery.message_id)
-    return Fact(
+    fact = Fact(
         kind=kind,
         at_ms=whole_second(at_ms),
         event_id=token(rng),
         provider=SENDGRID,
-        message_id=delivery.message_id,
+        message_id=delivery.message_id if has_message_id else None,
         reason=reason,
         url=url,
         bounce_class=bounce_class,
         is_machine=is_machine,
         attributes=attributes or None,
     )
-
-
-def _add(
-    delivery: Delivery,
-    kind: Kind,
-    at_ms: int,
-    rng: Rng,
-    *,
-    reason: str | None = None,
-    url: str | None = None,
-    is_machine: bool | None = None,
-    **attributes: str,
-) -> None:
-    """Adds one such fact."""
-    fact = _email_fact(delivery, kind, at_ms, rng, reason=reason, url=url, is_machine=is_machine, **attributes)
     delivery.facts.append(fact)

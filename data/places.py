@@ -1,4 +1,4 @@
-"""Where the world's people live, what they are called and how companies are named. All invented, all under `.example`."""
+"""Where the world's people live, what they are called, how companies are named. Invented, all under `.example`."""
 
 from typing import Final
 
@@ -15,26 +15,28 @@ class Place(msgspec.Struct, frozen=True):
     weight: float
 
 
-_ENGLISH_FIRST: Final = tuple(
-    "Amy Ben Carla Dwight Elena Frank Grace Hugo Imani Jonah Keisha Liam Maya Noel Priya".split()
-)
-_ENGLISH_LAST: Final = tuple("Abbott Barnes Calder Dunmore Ellery Foster Grady Holt Irving Jarvis Keane Lomax".split())
-_GERMAN_FIRST: Final = tuple("Anke Bernd Clara Dirk Eva Felix Greta Heiko Ina Jonas Katrin Lars".split())
-_GERMAN_LAST: Final = tuple("Ahrens Brandt Claasen Dreyer Ebert Falk Grote Hansen Imhof Jansen Kessler Lorenz".split())
-_FRENCH_FIRST: Final = tuple("Agnes Baptiste Chloe Damien Elise Fabien Helene Jules Lea Marc Nadia Olivier".split())
-_FRENCH_LAST: Final = tuple("Aubry Besson Carpentier Delmas Estier Faure Garnier Humbert Joly Lacombe Morel".split())
-_SPANISH_FIRST: Final = tuple("Alba Bruno Carmen Diego Elena Fermin Gloria Hector Ines Jorge Lucia Mateo".split())
-_SPANISH_LAST: Final = tuple("Alonso Benitez Castano Duarte Escobar Fuentes Gallardo Herrero Ibarra Lozano".split())
-_DUTCH_FIRST: Final = tuple("Anouk Bram Daan Esmee Floor Gijs Hanneke Jasper Lotte Maarten".split())
-_DUTCH_LAST: Final = tuple("Bakker Dekker Everts Groen Hoekstra Kuiper Molenaar Prins Visser Wolters".split())
-_NORDIC_FIRST: Final = tuple("Astrid Bjorn Elsa Fredrik Gunnar Hanna Ida Johan Karin Lina Nils Oskar".split())
-_NORDIC_LAST: Final = tuple("Ahlberg Bergman Dahl Ekstrom Forsberg Hedlund Lindqvist Nyberg Sandell Wallin".split())
-_ITALIAN_FIRST: Final = tuple("Alessia Bruno Chiara Dario Elisa Franco Giulia Luca Marta Nicola".split())
-_ITALIAN_LAST: Final = tuple("Amato Bassi Conte Donati Ferraro Galli Longo Moretti Pagani Rinaldi".split())
-_PORTUGUESE_FIRST: Final = tuple("Ana Beatriz Caio Davi Eduarda Felipe Helena Igor Joana Tiago".split())
-_PORTUGUESE_LAST: Final = tuple("Almeida Barros Cardoso Duarte Freitas Lacerda Moraes Nogueira Pires Teixeira".split())
-_INDIAN_FIRST: Final = tuple("Aditi Bhavesh Charu Deepak Esha Gautam Ishaan Kavya Meera Rohan Sanjay Tara".split())
-_INDIAN_LAST: Final = tuple("Agarwal Bhatt Chopra Desai Gupta Iyer Joshi Kapoor Menon Nair Rao Shah".split())
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_ENGLISH_FIRST: Final = _names("Amy Ben Carla Dwight Elena Frank Grace Hugo Imani Jonah Keisha Liam Maya Noel Priya")
+_ENGLISH_LAST: Final = _names("Abbott Barnes Calder Dunmore Ellery Foster Grady Holt Irving Jarvis Keane Lomax")
+_GERMAN_FIRST: Final = _names("Anke Bernd Clara Dirk Eva Felix Greta Heiko Ina Jonas Katrin Lars")
+_GERMAN_LAST: Final = _names("Ahrens Brandt Claasen Dreyer Ebert Falk Grote Hansen Imhof Jansen Kessler Lorenz")
+_FRENCH_FIRST: Final = _names("Agnes Baptiste Chloe Damien Elise Fabien Helene Jules Lea Marc Nadia Olivier")
+_FRENCH_LAST: Final = _names("Aubry Besson Carpentier Delmas Estier Faure Garnier Humbert Joly Lacombe Morel")
+_SPANISH_FIRST: Final = _names("Alba Bruno Carmen Diego Elena Fermin Gloria Hector Ines Jorge Lucia Mateo")
+_SPANISH_LAST: Final = _names("Alonso Benitez Castano Duarte Escobar Fuentes Gallardo Herrero Ibarra Lozano")
+_DUTCH_FIRST: Final = _names("Anouk Bram Daan Esmee Floor Gijs Hanneke Jasper Lotte Maarten")
+_DUTCH_LAST: Final = _names("Bakker Dekker Everts Groen Hoekstra Kuiper Molenaar Prins Visser Wolters")
+_NORDIC_FIRST: Final = _names("Astrid Bjorn Elsa Fredrik Gunnar Hanna Ida Johan Karin Lina Nils Oskar")
+_NORDIC_LAST: Final = _names("Ahlberg Bergman Dahl Ekstrom Forsberg Hedlund Lindqvist Nyberg Sandell Wallin")
+_ITALIAN_FIRST: Final = _names("Alessia Bruno Chiara Dario Elisa Franco Giulia Luca Marta Nicola")
+_ITALIAN_LAST: Final = _names("Amato Bassi Conte Donati Ferraro Galli Longo Moretti Pagani Rinaldi")
+_PORTUGUESE_FIRST: Final = _names("Ana Beatriz Caio Davi Eduarda Felipe Helena Igor Joana Tiago")
+_PORTUGUESE_LAST: Final = _names("Almeida Barros Cardoso Duarte Freitas Lacerda Moraes Nogueira Pires Teixeira")
+_INDIAN_FIRST: Final = _names("Aditi Bhavesh Charu Deepak Esha Gautam Ishaan Kavya Meera Rohan Sanjay Tara")
+_INDIAN_LAST: Final = _names("Agarwal Bhatt Chopra Desai Gupta Iyer Joshi Kapoor Menon Nair Rao Shah")
 
 PLACES: Final = (
     Place("America/New_York", ("en",), _ENGLISH_FIRST, _ENGLISH_LAST, 20),
@@ -53,19 +55,20 @@ PLACES: Final = (
     Place("Asia/Kolkata", ("en",), _INDIAN_FIRST, _INDIAN_LAST, 4),
     Place("Australia/Sydney", ("en",), _ENGLISH_FIRST, _ENGLISH_LAST, 2),
 )
-"""Weights of a vendor that sells from Europe to North America and Europe; half-hour and southern zones are among them."""
+"""Weights of a vendor that sells to North America and Europe; a half-hour zone and southern ones are among them."""
 
 HOME_LANGUAGE_SHARE: Final = 0.65
 """Where English is the second language, this share answers in the first."""
 
-COMPANY_FIRST: Final = tuple(
-    "Alder Amber Basalt Beacon Birch Cedar Cobalt Copper Coral Crane Delta Ember Fable Falcon Fern Flint Garnet Harbour Hazel "
-    "Heron Indigo Juniper Kestrel Lantern Larch Linden Maple Marlow Meadow Mill Nettle Oak Onyx Orchard Otter Pebble Pine "
-    "Quarry Raven Reed Ridge Rowan Saffron Sable Slate Spruce Stone Tamar Thistle Umber Velvet Willow Wren Yarrow".split()
+COMPANY_FIRST: Final = _names(
+    "Alder Amber Basalt Beacon Birch Cedar Cobalt Copper Coral Crane Delta Ember Fable Falcon Fern Flint Garnet "
+    "Harbour Hazel Heron Indigo Juniper Kestrel Lantern Larch Linden Maple Marlow Meadow Mill Nettle Oak Onyx "
+    "Orchard Otter Pebble Pine Quarry Raven Reed Ridge Rowan Saffron Sable Slate Spruce Stone Tamar Thistle Umber "
+    "Velvet Willow Wren Yarrow"
 )
-COMPANY_SECOND: Final = tuple(
-    "bridge brook crest dale field ford forge gate grove haven hill lake line market mere moor point port quay stead "
-    "stream vale view ward well wood works yard".split()
+COMPANY_SECOND: Final = _names(
+    "bridge brook crest dale field ford forge gate grove haven hill lake line market mere moor point port quay "
+    "stead stream vale view ward well wood works yard"
 )
 
 INDUSTRIES: Final = (

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.events import BounceClass
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """A refusal: `type`, enhanced `status` and `classification` are SendGrid's fields, `text` the server's answer."""
@@ -45,6 +47,8 @@ LATE: Final = (
 )
 """Bounces that a receiver sends after it had accepted the message."""
 
+REFUSALS: Final = {BounceClass.HARD: HARD, BounceClass.SOFT: SOFT, BounceClass.BLOCK: BLOCK}
+
 DEFERRALS: Final = (
     "421 4.7.0 Try again later, closing connection",
     "450 4.2.0 <{address}>: Recipient address rejected: Greylisted",
@@ -71,7 +75,7 @@ YAHOO_AGENT: Final = "YahooMailProxy; an image fetched when the person opens"
 
 PERSON_AGENTS: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Safari/605.1.15",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17928; Pro)",
     "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",

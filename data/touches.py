@@ -29,7 +29,7 @@ def send_touch(delivery: Delivery, at_ms: int, rng: Rng) -> None:
 def _call(delivery: Delivery, at_ms: int, rng: Rng) -> None:
     outcome = weighted(rng, CALL_OUTCOMES, CALL_WEIGHTS)
     seconds = int(between(rng, 40, 420)) if outcome == "reached" else int(between(rng, 5, 45))
-    _add(delivery, Kind.CALLED, at_ms, rng, {"outcome": outcome, "duration_seconds": str(seconds)})
+    _add(delivery, Kind.CALLED, at_ms, rng, attributes={"outcome": outcome, "duration_seconds": str(seconds)})
     if outcome == "reached" and chance(rng, PHONE_REPLY_SHARE):
         answer(delivery, at_ms + seconds * SECOND_MS, rng)
 
@@ -59,6 +59,7 @@ def _add(
     kind: Kind,
     at_ms: int,
     rng: Rng,
+    *,
     attributes: dict[str, str] | None = None,
     reason: str | None = None,
 ) -> None:

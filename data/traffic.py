@@ -94,7 +94,7 @@ def _again(request: Request, now_ms: int) -> Request:
 
 
 def _batches(world: World, rng: Rng) -> Iterator[list[Told]]:
-    """The world's events, each in one batch; the last slot is for canonical events, the others for SendGrid's servers."""
+    """The world's events, each in one batch; the last slot is for canonical ones, the others for SendGrid's servers."""
     slots = [_Slot() for _ in range(SERVERS + 1)]
     for event in world.events():
         now_ms = _received_ms(event)

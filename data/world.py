@@ -9,18 +9,18 @@ import argparse
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from data.arrivals import arrival_ms, arrival_order
-from data.campaigns import CAMPAIGNS, Campaign, Step
+from data.campaigns import CAMPAIGNS, Step, experiments
 from data.clock import DAY_MS, HOUR_MS, SATURDAY, local_midnight_ms, local_weekday, whole_second
 from data.draws import Rng, between, chance, child, pick, token
 from data.facts import Delivery, Fact, Told, tell
 from data.mail import HEALTHY, send_email
-from data.people import CONTACTS_PER_ACCOUNT, Contact, make_accounts, make_contacts
+from data.people import CONTACTS_PER_ACCOUNT, Contact, make_accounts, make_contacts, write_contacts
 from data.storm import send_storm
 from data.touches import send_touch
 from data.truth import truth
@@ -46,7 +46,7 @@ STOPPING: Final = frozenset({Kind.UNSUBSCRIBED, Kind.COMPLAINED, Kind.REJECTED})
 
 
 class World:
-    """`days` of outbound campaigns that end at `end` (aware datetime or milliseconds since 1970); `scale` multiplies people.
+    """`days` of outbound campaigns until `end` (aware datetime or milliseconds since 1970); `scale` multiplies people.
 
     `deliveries` and `contacts` hold what really happened, hidden habits included; `events()` what we are told.
     """
@@ -82,9 +82,10 @@ class World:
         quality = msgspec.structs.replace(HEALTHY, hard=campaign.hard_share)
         variant, sender = pick(rng, campaign.variants), pick(rng, campaign.senders)
         at_ms = self.start_ms + int(between(rng, 0, ENROLL_SHARE) * (self.end_ms - self.start_ms))
+        past: list[Fact] = []
         for step in campaign.steps:
             at_ms = _send_slot_ms(contact.timezone, at_ms, rng)
-            if at_ms > self.end_ms:
+            if at_ms > self.end_ms or any(fact.at_ms < at_ms and _stops(fact) for fact in past):
                 return
             delivery = Delivery(
                 delivery_id=_delivery_id(contact, step),
@@ -101,9 +102,13 @@ class World:
             else:
                 send_touch(delivery, at_ms, rng)
             yield delivery
+            past += delivery.facts
             at_ms += int(min(self.days / 5, LONGEST_PAUSE_DAYS) * between(rng, 0.7, 1.3) * DAY_MS)
-            if _is_over(delivery, at_ms):
-                return
+
+    def everybody(self) -> list[Contact]:
+        """Everyone who was or would have been written to, the people of the bad list included."""
+        known = {contact.contact_id: contact for contact in self.contacts}
+        return list((known | {made.contact.contact_id: made.contact for made in self.deliveries}).values())
 
     def events(self) -> Iterator[Told]:
         """Each fact once, as a canonical event, in the order of arrival (`received_at`, then `event_id`)."""
@@ -129,12 +134,8 @@ def _send_slot_ms(timezone: str, after_ms: int, rng: Rng) -> int:
         day_ms += DAY_MS
 
 
-def _is_over(delivery: Delivery, at_ms: int) -> bool:
-    """Whether the sequence has ended before `at_ms`: a person's answer or protest, or a dead address."""
-    return any(fact.at_ms < at_ms and _stops(fact) for fact in delivery.facts)
-
-
 def _stops(fact: Fact) -> bool:
+    """Whether the person is not written to again after it: their answer or protest, or a dead address."""
     if fact.words is not None:
         return fact.words.intent != "out_of_office"
     return fact.kind in STOPPING or fact.bounce_class is BounceClass.HARD
@@ -164,11 +165,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--disorder", type=int, default=0, help="lines by which a line may move back")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--truth", type=Path, help="ground truth per campaign and metric, as JSON")
+    parser.add_argument("--contacts", type=Path, help="contacts with time zones, as CSV")
+    parser.add_argument("--experiments", type=Path, help="the campaigns' A/B tests, as JSON")
     args = parser.parse_args(argv)
     world = World(args.seed, args.days, args.end, args.scale)
     write_ndjson(world, args.out, duplicate_share=args.duplicates, disorder_lines=args.disorder)
     if args.truth:
-        args.truth.write_bytes(msgspec.json.format(msgspec.json.encode(truth(world)), indent=1))
+        args.truth.write_bytes(_pretty(truth(world)))
+    if args.contacts:
+        write_contacts(world.everybody(), args.contacts)
+    if args.experiments:
+        args.experiments.write_bytes(_pretty(experiments()))
+
+
+def _pretty(rows: list[dict[str, Any]]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(rows), indent=1)
 
 
 if __name__ == "__main__":
