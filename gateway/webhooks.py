@@ -1,0 +1,155 @@
+"""`POST /webhooks/{provider}`: prove, stamp, append the raw request, answer. No meaning is parsed here."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from adapters import Adapter
+from eventlog import Record
+from gateway.asgi import (
+    Answer,
+    Disconnected,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    TooLarge,
+    headers_of,
+    problem,
+    read_body,
+    reply,
+    too_large,
+)
+from gateway.commit import GroupCommit
+from gateway.metrics import Metrics
+from outpulse.settings import ProviderSettings, Settings
+from schemas.events import RawRequest, Stream
+from schemas.failures import LogError, RequestRefused
+from schemas.instants import from_epoch_ms, parse_ms
+from schemas.rawrecords import pack
+
+Clock = Callable[[], int]
+"""Milliseconds since 1970 by the wall clock."""
+
+RECEIVED_AT_HEADER: Final = "x-outpulse-received-at"
+RETRY_AFTER_SECONDS: Final = "5"
+_STORED: Final = Answer(204)
+_ALLOWED: Final = "POST, HEAD"
+# Of these a replay has no use, and the log is no place for secrets.
+_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie", RECEIVED_AT_HEADER})
+# Brevo's pages disagree on whether a 503 ends its retries; all agree that a 429 does not.
+_BUSY_STATUS: Final = {"brevo": 429}
+
+_LOG: Final = logging.getLogger("outpulse.gateway")
+
+
+class Webhooks:
+    """The door for providers."""
+
+    def __init__(
+        self,
+        adapters: Mapping[str, Adapter],
+        settings: Settings,
+        commit: GroupCommit,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        demo: bool = False,
+    ) -> None:
+        self._adapters = adapters
+        self._settings = settings
+        self._commit = commit
+        self._metrics = metrics
+        self._clock = clock
+        self._demo = demo
+        self._limit = settings.gateway.max_webhook_bytes
+        self._kept_out = {
+            name: _SECRET_HEADERS | {header.lower() for header in own.headers}
+            for name, own in settings.providers.items()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request under /webhooks/."""
+        provider = scope["path"].removeprefix("/webhooks/").rstrip("/")
+        adapter = self._adapters.get(provider)
+        if adapter is None:
+            door, size, answer = "unknown", 0, self._unknown(provider)
+        elif scope["method"] != "POST":
+            # HEAD: Mandrill looks whether the URL exists before it saves it.
+            door, size, answer = provider, 0, _not_posted(scope["method"])
+        else:
+            headers = headers_of(scope)
+            try:
+                body = await read_body(headers, receive, self._limit)
+            except TooLarge as large:
+                door, size, answer = provider, 0, too_large(self._limit, "max_webhook_bytes", large)
+            except Disconnected:
+                return
+            else:
+                door, size, answer = provider, len(body), await self._take(adapter, scope, headers, body)
+        self._metrics.answered(door, answer.status, size)
+        await reply(send, answer)
+
+    def _unknown(self, provider: str) -> Answer:
+        return problem(404, f"unknown provider {provider[:40]!r}, valid are {', '.join(sorted(self._adapters))}")
+
+    async def _take(self, adapter: Adapter, scope: Scope, headers: Headers, body: bytes) -> Answer:
+        """Proves and stores one request."""
+        provider = adapter.name
+        now_ms = self._clock()
+        request = RawRequest(
+            provider=provider,
+            method="POST",
+            url=_url(scope),
+            received_at=stamp(headers, now_ms, demo=self._demo),
+            headers=headers,
+            body=body,
+        )
+        settings = self._settings.providers.get(provider) or _NO_SETTINGS
+        try:
+            adapter.verify(request, settings, now_ms)
+        except RequestRefused as refused:
+            return _refusal(provider, refused, settings)
+        kept_out = self._kept_out.get(provider, _SECRET_HEADERS)
+        for name in headers.keys() & kept_out:
+            del headers[name]
+        try:
+            await self._commit.append(Stream.RAW, lambda: [Record(None, pack(request))], len(body))
+        except LogError as error:
+            _LOG.error("request not stored provider=%s reason=%s", provider, error)
+            return problem(_BUSY_STATUS.get(provider, 503), "try again later", retry_after=RETRY_AFTER_SECONDS)
+        return _STORED
+
+
+_NO_SETTINGS: Final = ProviderSettings()
+
+
+def _url(scope: Scope) -> str:
+    """Path and query; the scope holds no credentials."""
+    query: bytes = scope.get("query_string", b"")
+    path: str = scope["path"]
+    return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+def stamp(headers: Mapping[str, str], now_ms: int, *, demo: bool) -> str:
+    """`received_at`: the clock, in demo mode what the caller says, if it is a time."""
+    if demo and (told := headers.get(RECEIVED_AT_HEADER)) is not None:
+        try:
+            return from_epoch_ms(parse_ms(told))
+        except (ValueError, OverflowError):
+            pass
+    return from_epoch_ms(now_ms)
+
+
+def _not_posted(method: str) -> Answer:
+    if method == "HEAD":
+        return Answer(200)
+    return problem(405, f"{method} is not served here, valid are {_ALLOWED}", allow=_ALLOWED)
+
+
+def _refusal(provider: str, refused: RequestRefused, settings: ProviderSettings) -> Answer:
+    _LOG.warning("request refused provider=%s status=%d reason=%s", provider, refused.status, refused)
+    if refused.status == 401 and settings.basic_auth:
+        # SNS sends credentials only after it was asked for them in this way.
+        return problem(401, str(refused), www_authenticate='Basic realm="outpulse"')
+    return problem(refused.status, str(refused))
