@@ -103,6 +103,8 @@ CAMPAIGN_EXECUTIONS: Final = shaped(
         "created_at": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
         "campaign_id": "campaign_id",
     },
-    f"""(SELECT campaign_id, min(metric_date) FILTER (deliveries > 0) AS first_day, {_TOTALS} FROM store.cohorts
-        WHERE campaign_id IS NOT NULL GROUP BY campaign_id HAVING sum(deliveries) > 0)""",
+    f"""(SELECT campaign_id, min(metric_date) AS first_day, {_TOTALS} FROM (
+            SELECT metric_date, campaign_id, {_TOTALS} FROM store.cohorts WHERE campaign_id IS NOT NULL
+            GROUP BY ALL HAVING sum(deliveries) > 0)
+        GROUP BY campaign_id)""",
 )
