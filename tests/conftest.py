@@ -13,8 +13,8 @@ _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 # Without shrinking: an example here opens lakes on disk, and a minimal one can take longer to find than to understand.
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 _ALWAYS = {"deadline": None, "suppress_health_check": _SLOW_IS_FINE, "phases": _PHASES}
-settings.register_profile("local", max_examples=25, **_ALWAYS)
-settings.register_profile("ci", max_examples=60, **_ALWAYS)
+settings.register_profile("local", max_examples=12, **_ALWAYS)
+settings.register_profile("ci", max_examples=30, **_ALWAYS)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
