@@ -55,6 +55,14 @@ class Log(Protocol):
         """How many partitions the stream has."""
         ...
 
+    def mark(self, consumer: str, stream: str, partition: int, offset: int) -> None:
+        """Notes where a consumer goes on, for people to see the lag; no contract rests on it."""
+        ...
+
+    def marked(self, consumer: str, stream: str, partition: int) -> int:
+        """Where a consumer said that it goes on; 1 when it never did."""
+        ...
+
     def expire(self, stream: str, older_than_ms: int) -> int:
         """Drops records appended before the instant (ms since 1970); returns how many. Offsets are never reused."""
         ...

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS records (
     value BLOB NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (key) WHERE key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS progress (consumer TEXT PRIMARY KEY, offset INTEGER NOT NULL);
 """
 _INSERT: Final = "INSERT INTO records (key, appended_ms, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
@@ -120,6 +121,21 @@ class SqliteLog:
                     self._connection(stream, partition)
             self._counts[stream] = known
         return known
+
+    def mark(self, consumer: str, stream: str, partition: int, offset: int) -> None:
+        """Notes a consumer's progress beside its stream; see `eventlog.Log`."""
+        with _as_log_error(f"cannot note progress in {self._folder}"):
+            self._connection(stream, partition).execute(
+                "INSERT INTO progress VALUES (?, ?) ON CONFLICT (consumer) DO UPDATE SET offset = excluded.offset",
+                (consumer, offset),
+            )
+
+    def marked(self, consumer: str, stream: str, partition: int) -> int:
+        """A consumer's progress; see `eventlog.Log`."""
+        with _as_log_error(f"cannot read progress in {self._folder}"):
+            query = "SELECT offset FROM progress WHERE consumer = ?"
+            row = self._connection(stream, partition).execute(query, (consumer,)).fetchone()
+        return int(row[0]) if row else 1
 
     def expire(self, stream: str, older_than_ms: int) -> int:
         """Drops what was appended before the instant; AUTOINCREMENT keeps offsets from being handed out again."""

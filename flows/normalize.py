@@ -7,6 +7,7 @@ the order that decides which of two differing copies stays.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 from bytewax import operators as op
@@ -21,6 +22,7 @@ from schemas.failures import DeadLetter
 from schemas.identity import event_key, reply_key
 from schemas.rawrecords import unpack
 
+CONSUMER: Final = "normalize"
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -39,6 +41,8 @@ class Normalized:
     events: Sequence[LoggedEvent]
     replies: Sequence[Reply]
     dead: Sequence[DeadLetter]
+    partition: int = 0
+    next_offset: int = 1
 
 
 def normalize(batch: RawBatch) -> Normalized:
@@ -52,7 +56,8 @@ def normalize(batch: RawBatch) -> Normalized:
         events.extend(_logged(event, place) for event in parsed.events)
         replies.extend(msgspec.structs.replace(r, origin=Origin.RAW, **place) for r in parsed.replies)
         dead.extend(_dead_letter(i, item, request, place) for i, item in enumerate(parsed.rejected))
-    return Normalized(events, replies, dead)
+    next_offset = batch.records[-1].offset + 1 if batch.records else 1
+    return Normalized(events, replies, dead, batch.partition, next_offset)
 
 
 def _parse(record: Stored) -> tuple[RawRequest | None, Parsed]:
@@ -102,6 +107,7 @@ class AppendNormalized:
         if found.dead:
             records = [Record(bytes.fromhex(d.id), msgspec.msgpack.encode(d)) for d in found.dead]
             self._log.append(Stream.DEADLETTER, records)
+        self._log.mark(CONSUMER, Stream.RAW, found.partition, found.next_offset)
 
 
 def run_plainly(batches: Iterable[RawBatch], log: Log) -> None:
