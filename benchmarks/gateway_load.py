@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
-
-from signing import sendgrid_keypair, sign_sendgrid
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from eventlog.sqlite import SqliteLog
 from gateway.server import bind, serve
 from outpulse.settings import GatewaySettings, ProviderSettings, Settings
 from schemas.rawrecords import unpack
+from tests.signing import sendgrid_keypair, sign_sendgrid
 
 _NAMES = ("processed", "delivered", "delivered", "open", "open", "click", "bounce", "deferred")
 _STORED = b"HTTP/1.1 204"
@@ -59,7 +59,7 @@ def event(number: int) -> dict[str, Any]:
     return made
 
 
-def post(key: Any, port: int, body: bytes) -> bytes:
+def post(key: EllipticCurvePrivateKey, port: int, body: bytes) -> bytes:
     """The bytes of one signed request."""
     headers = {"host": f"127.0.0.1:{port}", "user-agent": "SendGrid Event API", "content-type": "application/json"}
     headers |= sign_sendgrid(key, body) | {"content-length": str(len(body))}
