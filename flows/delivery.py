@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from features.columns import Decoder
+from features.columns import Decoded, Decoder
 from features.dedupe import SeenFacts
 from flows.work import Batch, Work
 from schemas.events import Reply
@@ -28,14 +28,18 @@ _DEAD = msgspec.msgpack.Decoder(DeadLetter)
 class DecodeWork:
     """Step: lines to columns; bad lines to dead letters."""
 
-    def __init__(self, threads: int = 2) -> None:
-        self._logged = Decoder(logged=True, threads=threads)
-        self._replayed = Decoder(threads=threads)
+    def __init__(self) -> None:
+        self._logged = Decoder(logged=True)
+        self._replayed = Decoder()
+
+    def ahead(self, work: Work) -> Decoded:
+        """Decodes a batch's lines, in any thread: a source may do so while the batch before is being landed."""
+        decoder = self._logged if work.logged else self._replayed
+        return decoder.decode(work.lines, work.at, work.source)
 
     def __call__(self, work: Work) -> Batch:
-        """Decodes one micro-batch."""
-        decoder = self._logged if work.logged else self._replayed
-        decoded = decoder.decode(work.lines, work.at, work.source)
+        """Decodes one micro-batch, unless its source has."""
+        decoded = work.decoded or self.ahead(work)
         return Batch(
             cursors=work.cursors,
             facts=decoded.facts,
@@ -86,11 +90,13 @@ def run_plainly(works: Iterable[Work], lake: Lake) -> None:
     lake.settle()
 
 
-def build(flow: Dataflow, source: Source[Work], sink: Sink[Batch], seen: SeenFacts, threads: int = 2) -> Dataflow:
+def build(
+    flow: Dataflow, source: Source[Work], sink: Sink[Batch], seen: SeenFacts, decode: DecodeWork
+) -> Dataflow:
     """Adds the delivery steps to a dataflow."""
     works = op.input("read_inbox", flow, source)
     # Work(lines=[...bytes], at=[...], cursors={"log/events/0": 17})
-    batches = op.map("decode_lines", works, DecodeWork(threads))
+    batches = op.map("decode_lines", works, decode)
     # Batch(facts=<event fields, recipient_domain, origin, day, fact, delivery, alias>, replies, dead)
     fresh = op.map("drop_duplicates", batches, DropDuplicates(seen))
     # Batch(facts=<only first copies>, duplicates=3)

@@ -6,8 +6,9 @@ finished. Blocks are read ahead by one thread while the flow works on the block 
 
 import gzip
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -17,11 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from features.columns import Decoded
 from flows.work import Work
 from schemas.failures import OutpulseError
 
-BLOCK_BYTES: Final = 56 * 2**20
-"""About 125,000 events of 450 bytes: smaller blocks cost more a row, larger ones only memory."""
+EVENT_BYTES: Final = 450
+"""A usual event's length: a block of a file holds as many times this as a chunk has events."""
+BLOCK_BYTES: Final = 65_536 * EVENT_BYTES
 FORMATS: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
 
 
@@ -57,13 +60,23 @@ class EventFile:
         self.size_hint = path.stat().st_size
         self._kind = "parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "plain"
 
-    def works(self, position: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Work]:
-        """Micro-batches from a position on; the last one has `more_waits` False and the position behind the end."""
+    def works(
+        self, position: int, block_bytes: int = BLOCK_BYTES, ahead: Callable[[Work], Decoded] | None = None
+    ) -> Iterator[Work]:
+        """Micro-batches from a position on; the last one has `more_waits` False and the position behind the end.
+
+        One thread reads, and decodes if `ahead` tells how, a batch ahead of the one that is being landed.
+        """
         blocks = self._rows(position) if self._kind == "parquet" else self._blocks(position, block_bytes)
+
+        def prepare() -> Work | None:
+            work = next(blocks, None)
+            return replace(work, decoded=ahead(work)) if work is not None and ahead else work
+
         with ThreadPoolExecutor(1) as reader:
-            waiting: Future[Work | None] = reader.submit(next, blocks, None)
+            waiting: Future[Work | None] = reader.submit(prepare)
             while (work := waiting.result()) is not None:
-                waiting = reader.submit(next, blocks, None)
+                waiting = reader.submit(prepare)
                 yield work
 
     def _blocks(self, position: int, block_bytes: int) -> Iterator[Work]:

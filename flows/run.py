@@ -61,7 +61,7 @@ def run_flows(
     try:
         if "delivery" in names:
             writer = Writer(home, settings, open_lake(home, settings), log, stopping=stopping, follow=follow)
-            delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, settings.lake.threads)
+            _add_delivery(flow, writer)
         run_main(flow, epoch_interval=_EPOCH, recovery_config=_recovery(home, flow))
     finally:
         if writer:
@@ -71,9 +71,12 @@ def run_flows(
 def run_replay(writer: Writer) -> None:
     """Lands the writer's files through the delivery flow; returns when all of them are in the lake."""
     flow = Dataflow("outpulse-replay")
-    threads = writer.settings.lake.threads
-    delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, threads)
+    _add_delivery(flow, writer)
     run_main(flow, epoch_interval=_EPOCH)
+
+
+def _add_delivery(flow: Dataflow, writer: Writer) -> None:
+    delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, writer.decode)
 
 
 def _recovery(home: Path, flow: Dataflow) -> RecoveryConfig:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.columns import FACT_SCHEMA
+from features.columns import FACT_SCHEMA, Decoded
 from schemas.events import Reply
 from schemas.failures import DeadLetter
 
@@ -18,7 +18,7 @@ class Work:
 
     `lines` are events as JSON text, `at` their places in the source (int64), `cursors` where every source that is part
     of the batch goes on; `source` names the lines' source for ever. `logged` lines are the log's own.
-    `more_waits` says that the source has more to give at once.
+    `more_waits` says that the source has more to give at once. `decoded` is what a source has decoded ahead.
     """
 
     source: str
@@ -29,6 +29,7 @@ class Work:
     dead: Sequence[bytes] = ()
     logged: bool = False
     more_waits: bool = False
+    decoded: Decoded | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Final
 
 from eventlog import Log
 from features.dedupe import SeenFacts
-from flows.delivery import LandBatch
-from flows.files import BLOCK_BYTES, EventFile
+from flows.delivery import DecodeWork, LandBatch
+from flows.files import EVENT_BYTES, EventFile
 from flows.inbox import LogInbox
 from flows.jobs import Job, Jobs
 from flows.rebuild import rebuild
@@ -66,6 +66,7 @@ class Writer:
     def __post_init__(self) -> None:
         lake = self.settings.lake
         self.seen = SeenFacts(self.lake.facts_of_days)
+        self.decode = DecodeWork()
         self._land = LandBatch(self.lake, self.seen)
         self._upkeep = Upkeep(self.lake, keep_minutes=lake.keep_snapshots_minutes)
         self._landed = self.lake.positions()
@@ -147,7 +148,8 @@ class Writer:
 
     def _replay_of(self, file: EventFile, job: Job | None) -> _Replay:
         position = self._landed.get(file.source, 0)
-        works = file.works(position, BLOCK_BYTES if self.pace is None else _PACED_BYTES)
+        block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
+        works = file.works(position, block, self.decode.ahead)
         return _Replay(file, works, job, position)
 
     def _is_early(self, work: Work) -> bool:

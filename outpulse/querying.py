@@ -1,6 +1,7 @@
 """`outpulse sql`: one query, or a prompt, on the lake; read-only unless told otherwise."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -8,8 +9,8 @@ import msgspec
 
 from outpulse.home import Home
 from outpulse.printing import print_csv, print_json, print_table
-from schemas.failures import OutpulseError
-from sinks.attach import connect, lake_folder
+from schemas.failures import LakeError, LakeLocked, OutpulseError
+from sinks.attach import connect, writer_pid
 
 
 def run_sql(home: Home, query: str | None, form: str | None, *, write: bool) -> int:
@@ -31,11 +32,16 @@ def run_sql(home: Home, query: str | None, form: str | None, *, write: bool) -> 
 
 def ensure_lake(home: Home) -> None:
     """Sets a fresh home up, so that the first query finds empty tables."""
-    if not (lake_folder(home.path) / "catalog.sqlite").exists():
+    if writer_pid(home.path) is not None:
+        return
+    try:
+        connect(home.path, read_only=True).close()
+    except LakeError:
         from flows.run import open_lake
 
         home.ensure()
-        open_lake(home.path, home.settings).close()
+        with suppress(LakeLocked):  # somebody else is just doing that
+            open_lake(home.path, home.settings).close()
 
 
 def _write(home: Home, query: str | None) -> int:

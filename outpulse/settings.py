@@ -48,6 +48,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[lake]`: memory and threads of the writer, its pace, and its upkeep.
 
+    `chunk_events` is what one transaction lands at most: larger costs memory, smaller costs time.
     `commit_seconds` is the shortest pause between two commits of a slow stream; `derive_share` the most of the writer's
     time that figures per delivery may take while input waits; `keep_snapshots_minutes` how long a reader may hold one.
     """
@@ -55,8 +56,8 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_limit: str = "400MB"
     threads: int = 2
     commit_seconds: float = 0.4
-    chunk_events: int = 131_072
-    derive_share: float = 0.2
+    chunk_events: int = 65_536
+    derive_share: float = 0.1
     maintain_seconds: float = 60.0
     keep_snapshots_minutes: float = 10.0
 

@@ -19,6 +19,7 @@ _BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_SECONDS: Final = 30.0
 """A part that lived so long starts again without waiting."""
 _GRACE_SECONDS: Final = 20.0
+_ORPHAN_SECONDS: Final = 3.0
 
 
 @dataclass
@@ -60,17 +61,23 @@ def say(line: str) -> None:
 
 
 def check_port(host: str, port: int, setting: str) -> None:
-    """Refuses a port that is taken.
+    """Refuses a port that is taken, and stays so: parts of a killed `up` need a moment to notice.
 
     Raises:
         OutpulseError: names the port and the setting to change.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OutpulseError(f"cannot listen on {host}:{port}: {error.strerror}; change {setting}") from None
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while True:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise OutpulseError(f"cannot listen on {host}:{port}: {error.strerror}; change {setting}") from None
+            else:
+                return
+        time.sleep(0.1)
 
 
 class UpLock:

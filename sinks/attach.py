@@ -77,10 +77,24 @@ def connect(
     try:
         connection.execute(f"ATTACH {_literal(f'ducklake:sqlite:{catalog}')} AS {LAKE} ({', '.join(options)})")
         connection.execute(f"USE {LAKE}")
+        if read_only and not is_set_up(connection):
+            raise LakeError(f"the lake in {home} is still being set up; try again in a moment")
     except duckdb.Error as error:
         connection.close()
         raise LakeError(f"the lake in {folder} cannot be opened: {str(error).splitlines()[0]}") from None
+    except LakeError:
+        connection.close()
+        raise
     return connection
+
+
+def is_set_up(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the lake has its tables: a process killed while it made them leaves a catalog without."""
+    found = connection.execute(
+        f"SELECT count(*) FROM duckdb_tables() WHERE database_name = '{LAKE}' AND schema_name = 'store'"
+        " AND table_name = 'meta'"
+    ).fetchone()
+    return found == (1,)
 
 
 def _literal(text: str) -> str:

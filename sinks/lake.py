@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -17,11 +17,15 @@ import pyarrow as pa
 from features.columns import FACT_SCHEMA
 from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
-from sinks.attach import WriterLock, connect
+from sinks.attach import WriterLock, connect, is_set_up
 from sinks.derivation import MINUTE_US, derive
 from sinks.rows import dead_rows, insert_dead, insert_replies, reply_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl
 from sinks.views import view_statements, views_digest
+
+_DERIVE_PAUSE_SECONDS: Final = 5.0
+"""While input waits, figures per delivery may lag this long at least: a derivation reads a column of all facts."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -48,7 +52,7 @@ class Lake:
     """
 
     def __init__(
-        self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.2
+        self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.1
     ) -> None:
         self._lock = WriterLock(home)
         try:
@@ -61,7 +65,7 @@ class Lake:
         self._derive_share = derive_share
         self._seq, self._derived = self._counters()
         self._derive_seconds = 0.0
-        self._derived_at = 0.0
+        self._derived_at = time.monotonic()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -156,11 +160,9 @@ class Lake:
         self._lock.release()
 
     def _prepare(self) -> None:
-        made = self._connection.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'store'"
-            " AND table_name = 'meta'"
-        ).fetchone()
-        known = dict(self._connection.execute("SELECT name, value FROM store.meta").fetchall()) if made == (1,) else {}
+        known = {}
+        if is_set_up(self._connection):
+            known = dict(self._connection.execute("SELECT name, value FROM store.meta").fetchall())
         found = int(known.get("format", LAKE_FORMAT))
         if found > LAKE_FORMAT:
             raise LakeTooNew(
@@ -205,7 +207,8 @@ class Lake:
 
     def _derivation_is_due(self) -> bool:
         share = max(self._derive_share, 0.01)
-        return time.monotonic() - self._derived_at > max(1.0, self._derive_seconds * (1 / share - 1))
+        pause = max(_DERIVE_PAUSE_SECONDS, self._derive_seconds * (1 / share - 1))
+        return time.monotonic() - self._derived_at > pause
 
     def _after_derivation(self, seq: int, started: float) -> None:
         self._derived = seq
