@@ -21,7 +21,7 @@ from schemas.failures import LogError
 _BUSY_SECONDS: Final = 30.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
-    offset INTEGER PRIMARY KEY AUTOINCREMENT,
+    offset INTEGER PRIMARY KEY,
     key BLOB,
     appended_ms INTEGER NOT NULL,
     value BLOB NOT NULL
@@ -138,12 +138,13 @@ class SqliteLog:
         return int(row[0]) if row else 1
 
     def expire(self, stream: str, older_than_ms: int) -> int:
-        """Drops what was appended before the instant; AUTOINCREMENT keeps offsets from being handed out again."""
+        """Drops what was appended before the instant, but never the newest: its offset must not be handed out again."""
         dropped = 0
         with _as_log_error(f"cannot expire the {stream} log in {self._folder}"):
             for partition in range(self.partitions(stream)):
                 connection = self._connection(stream, partition)
-                dropped += connection.execute("DELETE FROM records WHERE appended_ms < ?", (older_than_ms,)).rowcount
+                statement = "DELETE FROM records WHERE appended_ms < ? AND offset < (SELECT max(offset) FROM records)"
+                dropped += connection.execute(statement, (older_than_ms,)).rowcount
         return dropped
 
     def close(self) -> None:
@@ -174,9 +175,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _last(connection: sqlite3.Connection) -> int:
-    """The newest offset ever handed out, also when its record has expired."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
-    return int(row[0]) if row else 0
+    """The newest offset; 0 before the first."""
+    row = connection.execute("SELECT max(offset) FROM records").fetchone()
+    return int(row[0] or 0)
 
 
 def _partition_of(record: Record, count: int) -> int:

@@ -81,3 +81,13 @@ def _sorted(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[Any,
     columns = [row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall() if row[0] not in WALL_CLOCK]
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {name}").fetchall()
     return sorted(found, key=repr)
+
+
+def differences(one: dict[str, list[tuple[Any, ...]]], other: dict[str, list[tuple[Any, ...]]]) -> list[str]:
+    """Tables that differ, with the first rows that only one of the two has."""
+    found = []
+    for name, mine in one.items():
+        left, right = {repr(row) for row in mine}, {repr(row) for row in other[name]}
+        if mine != other[name]:
+            found.append(f"{name}: {len(mine)} and {len(other[name])} rows, {sorted(left - right)[:2]} {sorted(right - left)[:2]}")
+    return found
