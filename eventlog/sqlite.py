@@ -156,7 +156,9 @@ class SqliteLog:
             self._local = threading.local()
 
     def _connection(self, stream: str, partition: int) -> sqlite3.Connection:
-        cache: dict[tuple[str, int], sqlite3.Connection] = self._local.__dict__
+        cache: dict[tuple[str, int], sqlite3.Connection] | None = getattr(self._local, "connections", None)
+        if cache is None:
+            cache = self._local.connections = {}
         connection = cache.get((stream, partition))
         if connection is None:
             connection = _open(self._folder / f"{stream}-{partition}.sqlite")

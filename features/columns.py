@@ -52,7 +52,8 @@ def identity_sql() -> str:
     """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release."""
     alias = "hash('m', provider, message_id, recipient)"
     return f"""
-        CASE WHEN contains(recipient, '@') THEN lower(split_part(recipient, '@', -1)) END AS recipient_domain, origin, raw_partition, raw_offset,
+        CASE WHEN contains(recipient, '@') THEN lower(split_part(recipient, '@', -1)) END AS recipient_domain,
+        origin, raw_partition, raw_offset,
         (epoch_ms(occurred_at) // 86400000)::INTEGER AS day,
         hash(provider, event_id, kind, recipient, epoch_ms(occurred_at) // 86400000) AS fact,
         CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id)
@@ -75,7 +76,7 @@ def _plain_sql() -> str:
         AND ({nested}) IS NOT TRUE"""
 
 
-def _decode_sql(logged: bool, origin: Origin) -> str:
+def _decode_sql(origin: Origin, *, logged: bool) -> str:
     fields = [*EVENT_FIELDS, *(_LOGGED if logged else ())]
     spec = "{" + ",".join(f'"{f}":"VARCHAR"' for f in fields) + "}"
     replaced = ["is_machine = 'true' AS is_machine", *(f"TRY_CAST({t} AS TIMESTAMP) AS {t}" for t in _TIMES)]
@@ -113,7 +114,7 @@ class Decoder:
         # One thread: the other core lands the batch before (2.3 µs an event each, so both are busy).
         self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "300MB"})
         self._connection.execute("SET TimeZone = 'UTC'")
-        sql = _decode_sql(logged, origin)
+        sql = _decode_sql(origin, logged=logged)
         self._fast = sql.replace("{line}", "line")
         self._careful = sql.replace("{line}", "CASE WHEN json_valid(line) THEN line END")
         self._origin = origin

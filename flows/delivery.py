@@ -90,9 +90,7 @@ def run_plainly(works: Iterable[Work], lake: Lake) -> None:
     lake.settle()
 
 
-def build(
-    flow: Dataflow, source: Source[Work], sink: Sink[Batch], seen: SeenFacts, decode: DecodeWork
-) -> Dataflow:
+def build(flow: Dataflow, source: Source[Work], sink: Sink[Batch], seen: SeenFacts, decode: DecodeWork) -> Dataflow:
     """Adds the delivery steps to a dataflow."""
     works = op.input("read_inbox", flow, source)
     # Work(lines=[...bytes], at=[...], cursors={"log/events/0": 17})

@@ -105,7 +105,7 @@ class EventFile:
 
     def _opened(self) -> BinaryIO:
         if self._kind == "gzip":
-            return io.BufferedReader(gzip.open(self.path), 2**20)  # type: ignore[arg-type]
+            return io.BufferedReader(gzip.open(self.path), 2**20)
         return self.path.open("rb")
 
     def _rows(self, position: int) -> Iterator[Work]:

@@ -7,7 +7,7 @@ the order that decides which of two differing copies stays.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from bytewax import operators as op
@@ -73,8 +73,8 @@ def _parse(record: Stored) -> tuple[RawRequest | None, Parsed]:
 
 
 def _logged(event: Event, place: dict[str, int]) -> LoggedEvent:
-    values = {field: getattr(event, field) for field in Event.__struct_fields__}
-    return LoggedEvent(**values, origin=Origin.RAW, **place)
+    values: dict[str, Any] = {field: getattr(event, field) for field in Event.__struct_fields__}
+    return LoggedEvent(origin=Origin.RAW, **{**values, **place})
 
 
 def _dead_letter(index: int, item: Rejected, request: RawRequest | None, place: dict[str, int]) -> DeadLetter:

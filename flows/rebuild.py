@@ -37,7 +37,11 @@ def rebuild(lake: Lake, log: Log, since: str | None = None) -> str:
     decoder = Decoder(logged=True)
     lake.settle()
     with lake.transaction() as connection:
-        for name, like in (("anew_facts", "store.facts"), ("anew_dead", "dead_letters"), ("anew_replies", "store.replies")):
+        for name, like in (
+            ("anew_facts", "store.facts"),
+            ("anew_dead", "dead_letters"),
+            ("anew_replies", "store.replies"),
+        ):
             connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {like} LIMIT 0")
         connection.execute("CREATE OR REPLACE TEMP TABLE covered (raw_partition INTEGER, raw_offset BIGINT)")
         requests = 0

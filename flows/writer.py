@@ -72,9 +72,7 @@ class Writer:
         self._landed = self.lake.positions()
         self._inbox = None
         if self.log is not None:
-            self._inbox = LogInbox(
-                self.log, self._landed, pause_seconds=lake.commit_seconds, limit=lake.chunk_events
-            )
+            self._inbox = LogInbox(self.log, self._landed, pause_seconds=lake.commit_seconds, limit=lake.chunk_events)
         self._jobs = Jobs(self.home) if self.log is not None else None
         self._jobs_at = 0.0
         self._upkeep_at = time.monotonic()

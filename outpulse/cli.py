@@ -45,7 +45,9 @@ def verb(name: str) -> Callable[[Verb], Verb]:
 
         command = cli.command(name)(run)
         for option in (
-            click.Option(["--home"], metavar="DIR", help="Folder of log, lake and state [$OUTPULSE_HOME, else ./.outpulse]."),
+            click.Option(
+                ["--home"], metavar="DIR", help="Folder of log, lake and state [$OUTPULSE_HOME, else ./.outpulse]."
+            ),
             click.Option(["--config"], metavar="FILE", help="Settings file [HOME/outpulse.toml]."),
             click.Option(["--debug"], is_flag=True, help="Show tracebacks and debug logs."),
         ):
@@ -125,7 +127,9 @@ def replay(home: Home, files: tuple[str, ...], speed: str) -> int:
 @verb("normalize")
 @click.argument("provider")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--secrets", type=click.Path(path_type=Path), help="JSON of the provider's settings: check the proof too.")
+@click.option(
+    "--secrets", type=click.Path(path_type=Path), help="JSON of the provider's settings: check the proof too."
+)
 def normalize(home: Home, provider: str, files: tuple[Path, ...], secrets: Path | None) -> int:
     """Put recorded webhook requests through a provider's adapter; NDJSON on stdout."""
     from outpulse.normalizing import run_normalize

@@ -116,7 +116,13 @@ def _free_port(usual: int) -> int:
 
 
 def _play(
-    home: Home, supervisor: Supervisor, key: Any, *, days: int, seed: int, headless: bool  # noqa: ANN401 - an EC key
+    home: Home,
+    supervisor: Supervisor,
+    key: Any,  # noqa: ANN401 - an EC key
+    *,
+    days: int,
+    seed: int,
+    headless: bool,
 ) -> dict[str, Any] | None:
     """Lets the world happen; None when stopped before its end."""
     from data.esp import Esp

@@ -115,11 +115,12 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
                 try:
                     upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
                     result = do_in_lake(verb, args, lake, home.log(), upkeep)
-                    jobs.mark(job, "done", result)
-                    return result
                 except OutpulseError as error:
                     jobs.mark(job, "failed", str(error))
                     raise
+                else:
+                    jobs.mark(job, "done", result)
+                    return result
                 finally:
                     lake.close()
             time.sleep(0.1)

@@ -59,10 +59,11 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str 
     """A table for people."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(plain(value)) for value in row))
+        table.add_row(*(Text("" if value is None else str(plain(value))) for value in row))
     Console().print(table)

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import xxhash
 
@@ -112,7 +112,7 @@ class _Progress:
         self._task: Any = None
         self._done: dict[str, int] = {}
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress
@@ -148,6 +148,3 @@ def _report(home: Home, files: Sequence["EventFile"]) -> None:
             file=sys.stderr,
         )
     connection.close()
-
-
-

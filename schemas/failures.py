@@ -45,7 +45,7 @@ class SettingsError(OutpulseError, ValueError):
     """A setting is missing or wrong."""
 
 
-class RequestRefused(OutpulseError):
+class RequestRefused(OutpulseError):  # noqa: N818 - reads as what happened
     """A webhook request whose proof is missing, wrong or stale. The text never holds a secret.
 
     `status` is the HTTP answer: 401 for a bad proof, 403 where no secret is set or a topic is not allowed.

@@ -10,7 +10,7 @@ import importlib.util
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import duckdb
 
@@ -77,14 +77,13 @@ def connect(
     try:
         connection.execute(f"ATTACH {_literal(f'ducklake:sqlite:{catalog}')} AS {LAKE} ({', '.join(options)})")
         connection.execute(f"USE {LAKE}")
-        if read_only and not is_set_up(connection):
-            raise LakeError(f"the lake in {home} is still being set up; try again in a moment")
+        ready = not read_only or is_set_up(connection)
     except duckdb.Error as error:
         connection.close()
         raise LakeError(f"the lake in {folder} cannot be opened: {str(error).splitlines()[0]}") from None
-    except LakeError:
+    if not ready:
         connection.close()
-        raise
+        raise LakeError(f"the lake in {home} is still being set up; try again in a moment")
     return connection
 
 
@@ -135,7 +134,7 @@ class WriterLock:
             os.close(self._file)
             self._file = -1
 
-    def __enter__(self) -> "WriterLock":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -51,9 +51,7 @@ class Lake:
         LakeTooNew: the lake is of a newer format.
     """
 
-    def __init__(
-        self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.1
-    ) -> None:
+    def __init__(self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.1) -> None:
         self._lock = WriterLock(home)
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
@@ -131,8 +129,11 @@ class Lake:
     def note_commit(self, seq: int) -> None:
         """Counts a commit that changed facts by other means than a chunk, inside an open transaction."""
         self._connection.execute("UPDATE store.commits SET newest = NULL WHERE newest IS NOT NULL")
-        self._connection.execute("""INSERT INTO store.commits
-            SELECT ?, 'lake', ?, 0, 0, 0, (SELECT max(occurred_at) FROM store.facts), now()""", [seq, seq])
+        self._connection.execute(
+            """INSERT INTO store.commits
+            SELECT ?, 'lake', ?, 0, 0, 0, (SELECT max(occurred_at) FROM store.facts), now()""",
+            [seq, seq],
+        )
         self._seq = seq
 
     @contextmanager

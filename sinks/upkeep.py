@@ -86,8 +86,7 @@ class Upkeep:
     def _merge(self, table: str, limit: int) -> None:
         schema, name = table.split(".")
         self.lake.connection.execute(
-            f"CALL ducklake_merge_adjacent_files('lake', '{name}', schema => '{schema}', "
-            f"max_file_size => {limit})"
+            f"CALL ducklake_merge_adjacent_files('lake', '{name}', schema => '{schema}', max_file_size => {limit})"
         )
 
     def _fold_commits(self) -> None:

@@ -51,9 +51,11 @@ _RATE: Final = "{0} / nullif({1}, 0)::DOUBLE"
 
 def _cohort_row() -> Mapping[str, str]:
     """campaign_performance_metrics over sums of `store.cohorts`."""
-    key = "concat_ws(chr(31), 'cohort', metric_date, " + ", ".join(
-        f"coalesce({k}, chr(30))" for k in ("campaign_id", "channel", "persona", "account_tier")
-    ) + ")"
+    key = (
+        "concat_ws(chr(31), 'cohort', metric_date, "
+        + ", ".join(f"coalesce({k}, chr(30))" for k in ("campaign_id", "channel", "persona", "account_tier"))
+        + ")"
+    )
     stages = ("sent", "delivered", "opened", "machine_opened", "clicked", "replied", "meetings")
     funnel = ", ".join(f"'{stage}', {stage}" for stage in stages)
     return {

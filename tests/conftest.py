@@ -1,7 +1,6 @@
 """Fixtures that several test files share; Hypothesis profiles."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from outpulse.settings import Settings, load
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 # Without shrinking: an example here opens lakes on disk, and a minimal one can take longer to find than to understand.
 _PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
-_ALWAYS = {"deadline": None, "suppress_health_check": _SLOW_IS_FINE, "phases": _PHASES}
-settings.register_profile("local", max_examples=12, **_ALWAYS)
-settings.register_profile("ci", max_examples=30, **_ALWAYS)
+for _name, _examples in (("local", 12), ("ci", 30)):
+    settings.register_profile(
+        _name, max_examples=_examples, deadline=None, suppress_health_check=_SLOW_IS_FINE, phases=_PHASES
+    )
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
@@ -25,6 +25,6 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def default_settings(home: Path) -> Iterator[Settings]:
+def default_settings(home: Path) -> Settings:
     """Settings without a file and without the environment."""
-    yield load(home, environ={})
+    return load(home, environ={})

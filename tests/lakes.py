@@ -89,5 +89,7 @@ def differences(one: dict[str, list[tuple[Any, ...]]], other: dict[str, list[tup
     for name, mine in one.items():
         left, right = {repr(row) for row in mine}, {repr(row) for row in other[name]}
         if mine != other[name]:
-            found.append(f"{name}: {len(mine)} and {len(other[name])} rows, {sorted(left - right)[:2]} {sorted(right - left)[:2]}")
+            found.append(
+                f"{name}: {len(mine)} and {len(other[name])} rows, {sorted(left - right)[:2]} {sorted(right - left)[:2]}"
+            )
     return found

@@ -25,7 +25,13 @@ def unique(events: Iterable[Event]) -> list[Event]:
     """The first copy of each fact."""
     found: dict[tuple[Any, ...], Event] = {}
     for event in events:
-        key = (event.get("provider"), event["event_id"], event["kind"], event.get("recipient"), event["occurred_at"][:10])
+        key = (
+            event.get("provider"),
+            event["event_id"],
+            event["kind"],
+            event.get("recipient"),
+            event["occurred_at"][:10],
+        )
         found.setdefault(key, event)
     return list(found.values())
 
@@ -103,7 +109,7 @@ def status(group: Sequence[Event]) -> str:
 
 
 def delivery_rows(events: Sequence[Event]) -> dict[Any, tuple[Any, ...]]:
-    """key -> (status, campaign, sent time or None, events)."""
+    """Key -> (status, campaign, sent time or None, events)."""
     rows = {}
     for key, group in deliveries(events).items():
         if key is not None:

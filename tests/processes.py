@@ -42,7 +42,7 @@ def free_port() -> int:
 
 def parts(up: "subprocess.Popen[bytes]") -> dict[str, psutil.Process]:
     """The supervised processes by name."""
-    found = {}
+    found: dict[str, psutil.Process] = {}
     for child in psutil.Process(up.pid).children():
         try:
             command = child.cmdline()

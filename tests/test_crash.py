@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lakes import differences, rows, tables
-from processes import answers, copy_of_log, free_port, kill, parts, run, start, stop, wait_until
-from signing import sendgrid_keypair, sign_sendgrid
 
 from data.bulk import write_ndjson
 from schemas.failures import LakeError
+from tests.lakes import differences, rows, tables
+from tests.processes import answers, copy_of_log, free_port, kill, parts, run, start, stop, wait_until
+from tests.signing import sendgrid_keypair, sign_sendgrid
 
 pytestmark = pytest.mark.crash
 
@@ -92,7 +92,7 @@ class Load(threading.Thread):
         ]
         body = json.dumps([*events, {"event": "odd", "timestamp": now, "email": "x@firm.example"}]).encode()
         self.insist("/webhooks/sendgrid", body, lambda: sign_sendgrid(self.key, body, str(int(time.time()))))
-        self.acknowledged |= {event["sg_event_id"] for event in events}
+        self.acknowledged |= {str(event["sg_event_id"]) for event in events}
 
     def post_events(self, number: int) -> None:
         event = {"event_id": f"a{number}", "kind": "replied", "occurred_at": "2026-01-05T10:00:00Z", "text": "hello"}

@@ -4,19 +4,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lakes import land, rows, tables, works
+
+from tests import oracle
+from tests.lakes import land, rows, tables, works
 
 Event = dict[str, Any]
 
 MINUTE = "strftime(minute, '%Y-%m-%dT%H:%M')"
-KINDS = (
-    "queued sent deferred delivered opened clicked replied bounced rejected complained unsubscribed failed "
-    "meeting_booked called"
-).split()
+KINDS = [
+    "queued",
+    "sent",
+    "deferred",
+    "delivered",
+    "opened",
+    "clicked",
+    "replied",
+    "bounced",
+    "rejected",
+    "complained",
+    "unsubscribed",
+    "failed",
+    "meeting_booked",
+    "called",
+]
 
 
 @st.composite
@@ -117,13 +130,13 @@ def event(number: int, **fields: Any) -> Event:
 def test_of_differing_copies_the_first_in_log_order_stays(home: Path) -> None:
     land(home, works([event(1, reason="first"), event(1, reason="second")], [1]))
 
-    assert [("first",)] == rows(home, "SELECT reason FROM events")
+    assert rows(home, "SELECT reason FROM events") == [("first",)]
 
 
 def test_a_copy_on_another_day_is_another_fact(home: Path) -> None:
     land(home, works([event(1), event(1, occurred_at="2026-01-06T00:00:00.000Z")], [1]))
 
-    assert [(2,)] == rows(home, "SELECT count(*) FROM events")
+    assert rows(home, "SELECT count(*) FROM events") == [(2,)]
 
 
 def test_a_late_link_moves_earlier_events_to_their_campaign(home: Path) -> None:
@@ -131,21 +144,21 @@ def test_a_late_link_moves_earlier_events_to_their_campaign(home: Path) -> None:
     sent = event(2, provider="p", message_id="m", recipient="a@b.example", delivery_id="d", campaign_id="c")
     land(home, works([opened], [1]))
 
-    assert [(None, 1)] == rows(home, "SELECT campaign_id, events FROM metrics_minute")
+    assert rows(home, "SELECT campaign_id, events FROM metrics_minute") == [(None, 1)]
 
     land(home, works([sent], [1], start=1))
 
-    assert [("c", 2)] == rows(home, "SELECT campaign_id, sum(events)::INT FROM metrics_minute GROUP BY ALL")
-    assert [("d", "opened", 2)] == rows(home, "SELECT delivery_id, delivery_status, events FROM message_deliveries")
-    assert [("c", 2)] == rows(home, "SELECT campaign_id, sum(events)::INT FROM metrics_campaign_minute GROUP BY ALL")
+    assert rows(home, "SELECT campaign_id, sum(events)::INT FROM metrics_minute GROUP BY ALL") == [("c", 2)]
+    assert rows(home, "SELECT delivery_id, delivery_status, events FROM message_deliveries") == [("d", "opened", 2)]
+    assert rows(home, "SELECT campaign_id, sum(events)::INT FROM metrics_campaign_minute GROUP BY ALL") == [("c", 2)]
 
 
 def test_a_rate_without_a_denominator_is_null(home: Path) -> None:
     land(home, works([event(1, kind="queued", delivery_id="d", campaign_id="c")], [1]))
 
-    assert [(0, None, None, None)] == rows(
+    assert rows(
         home, "SELECT messages_sent, delivery_rate, open_rate, response_rate FROM campaign_performance_metrics"
-    )
+    ) == [(0, None, None, None)]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +173,8 @@ def test_a_rate_without_a_denominator_is_null(home: Path) -> None:
 def test_a_rolling_window_is_open_at_its_old_end(home: Path, view: str, inside: str, outside: str) -> None:
     land(home, works([event(1), event(2, occurred_at=inside), event(3, occurred_at=outside)], [3]))
 
-    assert [(2,)] == rows(home, f"SELECT sum(events)::INT FROM {view}")
-    assert [("2026-01-05 10:00:00+00",)] == rows(home, f"SELECT DISTINCT as_of::VARCHAR FROM {view}")
+    assert rows(home, f"SELECT sum(events)::INT FROM {view}") == [(2,)]
+    assert rows(home, f"SELECT DISTINCT as_of::VARCHAR FROM {view}") == [("2026-01-05 10:00:00+00",)]
 
 
 def test_a_bad_line_is_a_dead_letter_and_its_neighbours_land(home: Path) -> None:
@@ -169,5 +182,5 @@ def test_a_bad_line_is_a_dead_letter_and_its_neighbours_land(home: Path) -> None
     batch = works([*good[:500], {"kind": "sent"}, *good[500:]], [1000])
     land(home, batch)
 
-    assert [(999,)] == rows(home, "SELECT count(*) FROM events")
-    assert [("event_id missing", b'{"kind":"sent"}')] == rows(home, "SELECT reason, raw FROM dead_letters")
+    assert rows(home, "SELECT count(*) FROM events") == [(999,)]
+    assert rows(home, "SELECT reason, raw FROM dead_letters") == [("event_id missing", b'{"kind":"sent"}')]

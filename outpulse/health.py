@@ -1,0 +1,232 @@
+"""`outpulse status` and `outpulse doctor`: what runs and what lags; what is wrong, and its mend."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from outpulse.home import Home
+from outpulse.printing import print_json, print_table
+from schemas.failures import OutpulseError
+
+Row = dict[str, Any]
+
+_LITTLE_DISK: Final = 2 * 2**30
+"""Bytes: compaction writes a file anew before it lets the old ones go."""
+_SLOW_SYNC_SECONDS: Final = 0.05
+
+
+def run_status(home: Home, *, as_json: bool) -> int:
+    """`outpulse status`."""
+    _print([*_parts(home), *_streams(home), *_lake(home)], as_json=as_json)
+    return 0
+
+
+def run_doctor(home: Home, *, as_json: bool) -> int:
+    """`outpulse doctor`: 1 when something must be mended."""
+    rows = [_checked(name, check, home) for name, check in _CHECKS.items()]
+    _print(rows, as_json=as_json)
+    return 1 if any(row["state"] == "fault" for row in rows) else 0
+
+
+def _print(rows: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    elif rows:
+        names = list(rows[0])
+        print_table(names, [[row.get(name) for name in names] for row in rows])
+
+
+def _row(what: str, state: str, detail: str = "", **figures: Any) -> Row:  # noqa: ANN401 - figures of any kind
+    return {"what": what, "state": state, "lag": figures.pop("lag", None), "detail": detail, **figures}
+
+
+def _parts(home: Home) -> Iterator[Row]:
+    """The processes of this home."""
+    from sinks.attach import writer_pid
+
+    gateway, dashboard = home.settings.gateway, home.settings.dashboard
+    writer = writer_pid(home.path)
+    yield _row("flows", "running" if writer else "stopped", f"pid {writer}" if writer else "no process writes the lake")
+    for name, host, port in (("gateway", gateway.host, gateway.port), ("dashboard", dashboard.host, dashboard.port)):
+        yield _row(name, "listening" if _listens(host, port) else "stopped", f"{host}:{port}")
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _streams(home: Home) -> Iterator[Row]:
+    """Each log stream with what waits of it: raw for normalize, the others for the lake."""
+    from schemas.events import Stream
+
+    if not (home.path / "log").exists():
+        yield _row("log", "empty", "nothing was received yet")
+        return
+    log = home.log()
+    landed = _positions(home)
+    for stream in (Stream.RAW, Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER):
+        for partition in range(log.partitions(stream)):
+            end = log.end(stream, partition)
+            if stream is Stream.RAW:
+                position = log.marked("normalize", stream, partition)
+            else:
+                position = landed.get(f"log/{stream}/{partition}", 1)
+            lag = max(0, end - position)
+            yield _row(f"log {stream}/{partition}", "behind" if lag else "even", f"{end - 1} records", lag=lag)
+    log.close()
+
+
+def _positions(home: Home) -> dict[str, int]:
+    from sinks.attach import connect
+
+    try:
+        connection = connect(home.path, read_only=True)
+    except OutpulseError:
+        return {}
+    rows = connection.execute("SELECT source, max(position) FROM store.commits GROUP BY source").fetchall()
+    connection.close()
+    return {str(source): int(position) for source, position in rows}
+
+
+def _lake(home: Home) -> Iterator[Row]:
+    """How much there is, how fresh it is, and the dead letters by reason."""
+    from sinks.attach import connect
+
+    try:
+        connection = connect(home.path, read_only=True)
+    except OutpulseError as error:
+        yield _row("lake", "empty", str(error))
+        return
+    events, duplicates, as_of, landed_at = connection.execute(
+        "SELECT sum(events)::BIGINT, sum(duplicates)::BIGINT, max(newest), max(landed_at) FROM store.commits"
+    ).fetchone() or (0, 0, None, None)
+    seconds = None if landed_at is None else round(time.time() - landed_at.timestamp())
+    fresh = "nothing landed yet" if seconds is None else f"last commit {seconds} s ago, newest event {as_of:%F %T} UTC"
+    yield _row("lake", "there", f"{events or 0} events, {duplicates or 0} duplicates dropped, {fresh}")
+    reasons = connection.execute(
+        "SELECT coalesce(provider, '-'), reason, count(*) FROM dead_letters GROUP BY ALL ORDER BY 3 DESC, 2 LIMIT 10"
+    ).fetchall()
+    connection.close()
+    for provider, reason, count in reasons:
+        yield _row(f"dead letters {provider}", "look", reason, lag=count)
+
+
+def _checked(name: str, check: Callable[[Home], tuple[str, str, str]], home: Home) -> Row:
+    try:
+        state, found, mend = check(home)
+    except (OutpulseError, OSError) as error:
+        state, found, mend = "fault", str(error), "see the message"
+    return {"check": name, "state": state, "found": found, "mend": mend}
+
+
+def _python(home: Home) -> tuple[str, str, str]:
+    del home
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info[:2] in {(3, 11), (3, 12)}
+    return ("good" if good else "fault", version, "" if good else "install Python 3.11 or 3.12 and run make install")
+
+
+def _extensions(home: Home) -> tuple[str, str, str]:
+    del home
+    from sinks.attach import connect
+
+    with tempfile.TemporaryDirectory() as folder:
+        connect(Path(folder), read_only=False).close()
+    return "good", "DuckLake and SQLite extensions load", ""
+
+
+def _home(home: Home) -> tuple[str, str, str]:
+    home.ensure()
+    return "good", str(home.path.resolve()), ""
+
+
+def _disk(home: Home) -> tuple[str, str, str]:
+    home.ensure()
+    free = shutil.disk_usage(home.path).free
+    good = free > _LITTLE_DISK
+    return (
+        "good" if good else "warn",
+        f"{free / 2**30:.1f} GiB free",
+        "" if good else "free some space, or move --home",
+    )
+
+
+def _sync(home: Home) -> tuple[str, str, str]:
+    home.ensure()
+    started = time.perf_counter()
+    with tempfile.NamedTemporaryFile(dir=home.path) as file:
+        for _ in range(10):
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    seconds = (time.perf_counter() - started) / 10
+    good = seconds < _SLOW_SYNC_SECONDS
+    mend = "" if good else "a slow disk delays every webhook's answer: put the home on a local disk"
+    return "good" if good else "warn", f"{seconds * 1000:.2f} ms for a synced write", mend
+
+
+def _secrets(home: Home) -> tuple[str, str, str]:
+    from adapters import REGISTRY
+
+    known = sorted(set(home.settings.providers) & set(REGISTRY))
+    unknown = sorted(set(home.settings.providers) - set(REGISTRY))
+    if unknown:
+        return (
+            "fault",
+            f"settings for unknown providers {', '.join(unknown)}",
+            f"valid are {', '.join(sorted(REGISTRY))}",
+        )
+    if not known:
+        return "warn", "no provider has a secret: every webhook is refused", "set [providers.sendgrid] public_keys"
+    return "good", f"secrets for {', '.join(known)}", ""
+
+
+def _token(home: Home) -> tuple[str, str, str]:
+    good = bool(home.settings.gateway.token)
+    return (
+        "good" if good else "warn",
+        "set" if good else "not set",
+        "" if good else "POST /events needs [gateway] token",
+    )
+
+
+def _ports(home: Home) -> tuple[str, str, str]:
+    from sinks.attach import writer_pid
+
+    chosen = home.settings.gateway
+    taken = _listens(chosen.host, chosen.port)
+    if taken and writer_pid(home.path) is None:
+        return "warn", f"{chosen.host}:{chosen.port} is taken", "stop the other program, or set [gateway] port"
+    return "good", f"{chosen.host}:{chosen.port} {'serves this home' if taken else 'is free'}", ""
+
+
+def _lake_opens(home: Home) -> tuple[str, str, str]:
+    from sinks.attach import connect, lake_folder
+
+    if not (lake_folder(home.path) / "catalog.sqlite").exists():
+        return "good", "no lake yet; the first start makes it", ""
+    connection = connect(home.path, read_only=True)
+    row = connection.execute("SELECT value FROM store.meta WHERE name = 'format'").fetchone()
+    connection.close()
+    return "good", f"lake format {row[0] if row else '?'}", ""
+
+
+_CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
+    "python": _python,
+    "extensions": _extensions,
+    "home": _home,
+    "disk": _disk,
+    "sync": _sync,
+    "lake": _lake_opens,
+    "providers": _secrets,
+    "token": _token,
+    "gateway port": _ports,
+}
