@@ -1,0 +1,116 @@
+"""The table of campaigns: counts, rates with small bars, and warning colours at the marks of providers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import pyarrow as pa
+
+from dashboards.figures import Level, Totals, bounce_level, complaint_level, marks, totals_of
+from dashboards.words import campaign_name, count, percent
+
+MOST_ROWS: Final = 15
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    of: Callable[[Totals], float | None]
+    title: str
+    digits: int = 1
+    bar: bool = False
+    level: Callable[[float | None], Level] | None = None
+
+
+_COLUMNS: Final = (
+    _Column("Delivered", lambda t: t.delivery_rate, "of those sent"),
+    _Column("Human opens", lambda t: t.open_rate, "of those delivered; machine opens left out", bar=True),
+    _Column("Clicks", lambda t: t.click_rate, "of those delivered, by people", bar=True),
+    _Column("Replies", lambda t: t.reply_rate, "of those delivered", bar=True),
+    _Column("Bounces", lambda t: t.bounce_rate, "of those sent; marked from 5 %", level=bounce_level),
+    _Column(
+        "Complaints",
+        lambda t: t.complaint_rate,
+        "of those delivered; marked from 0.1 %, and more strongly from 0.3 %",
+        digits=3,
+        level=complaint_level,
+    ),
+    _Column("Unsubscribes", lambda t: t.unsubscribe_rate, "of those delivered", digits=2),
+)
+
+ORDERS: Final[Mapping[str, Callable[[Totals], float]]] = {
+    "Most sent": lambda t: t.sent,
+    "Most replies": lambda t: t.reply_rate or 0,
+    "Most opens": lambda t: t.open_rate or 0,
+    "Most bounces": lambda t: t.bounce_rate or 0,
+    "Most complaints": lambda t: t.complaint_rate or 0,
+}
+"""How the table can be ordered: the largest first, ties by name."""
+
+STYLE: Final = """
+div.wide {overflow-x: auto}
+table.campaigns {width: 100%; border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums}
+table.campaigns th {font-weight: 500; text-align: right; padding: .3rem .6rem; opacity: .7; vertical-align: bottom}
+table.campaigns td {text-align: right; padding: .3rem .6rem; border-top: 1px solid rgba(128, 128, 128, .22);
+    white-space: nowrap}
+table.campaigns th:first-child, table.campaigns td:first-child {text-align: left; padding-left: .2rem}
+table.campaigns td.small {opacity: .7}
+table.campaigns .bar {display: inline-block; width: 4.5rem; height: .5rem; margin-left: .5rem; border-radius: 2px;
+    background: rgba(128, 128, 128, .16); text-align: left; vertical-align: middle}
+table.campaigns .bar i {display: block; height: 100%; border-radius: 2px; background: #0072B2}
+table.campaigns .warn {background: #F8E3B0; color: #4A3300; border-radius: 3px; padding: .1rem .35rem}
+table.campaigns .alarm {background: #C04A00; color: #fff; border-radius: 3px; padding: .1rem .35rem; font-weight: 600}
+"""
+
+
+def campaigns_html(totals: pa.Table, last_hour: pa.Table, order: str) -> str:
+    """The table as HTML; names are escaped, columns with bars share one scale each."""
+    events = _events_by_campaign(last_hour)
+    rows = _ordered(totals, order)
+    scales = {c.name: max((c.of(t) or 0 for _, t in rows), default=0) for c in _COLUMNS if c.bar}
+    heads = "".join(f'<th title="{escape(c.title)}">{c.name}</th>' for c in _COLUMNS)
+    body = "".join(_row(name, figures, events.get(name, 0), scales) for name, figures in rows[:MOST_ROWS])
+    return f"""<table class="campaigns"><thead><tr><th>Campaign</th><th>Sent</th>{heads}
+        <th title="deliveries with a bounce of each class">hard · soft · block</th>
+        <th title="events of any kind in the hour before the newest event">Events, last hour</th></tr></thead>
+        <tbody>{body}</tbody></table>"""
+
+
+def hidden_rows(totals: pa.Table, order: str) -> tuple[int, int]:
+    """How many campaigns the table leaves out, and how many of these have a warning."""
+    hidden = _ordered(totals, order)[MOST_ROWS:]
+    return len(hidden), sum(marks(figures) is not Level.FINE for _, figures in hidden)
+
+
+def _ordered(totals: pa.Table, order: str) -> list[tuple[str | None, Totals]]:
+    rows = [(row["campaign_id"], totals_of(row)) for row in totals.to_pylist()]
+    sent = [row for row in rows if row[1].sent]
+    return sorted(sent, key=lambda row: (-ORDERS[order](row[1]), campaign_name(row[0])))
+
+
+def _events_by_campaign(window: pa.Table) -> dict[str | None, int]:
+    events: dict[str | None, int] = {}
+    for row in window.to_pylist():
+        events[row["campaign_id"]] = events.get(row["campaign_id"], 0) + row["events"]
+    return events
+
+
+def _row(campaign_id: str | None, figures: Totals, events: int, scales: Mapping[str, float]) -> str:
+    cells = "".join(_cell(column, column.of(figures), scales) for column in _COLUMNS)
+    classes = " · ".join(count(n) for n in (figures.bounced_hard, figures.bounced_soft, figures.bounced_block))
+    return (
+        f"<tr><td>{escape(campaign_name(campaign_id))}</td><td>{count(figures.sent)}</td>{cells}"
+        f'<td class="small">{classes}</td><td>{count(events)}</td></tr>'
+    )
+
+
+def _cell(column: _Column, value: float | None, scales: Mapping[str, float]) -> str:
+    text = percent(value, column.digits)
+    if column.level and (level := column.level(value)) is not Level.FINE:
+        return f'<td><span class="{level}">⚠ {text}</span></td>'
+    if column.bar:
+        scale = scales[column.name]
+        width = 100 * (value or 0) / scale if scale else 0
+        text += f'<span class="bar"><i style="width:{width:.0f}%"></i></span>'
+    return f"<td>{text}</td>"
