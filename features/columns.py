@@ -14,20 +14,20 @@ import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from features.plain import INSTANT, Mask, instants, plain_rows
 from schemas.decode import decode_record
-from schemas.events import EVENT_FIELDS, BounceClass, Channel, Event, Kind, Origin, Reply
+from schemas.events import EVENT_FIELDS, Event, Origin, Reply
 from schemas.failures import BadEvent, DeadLetter
 
-INSTANT: Final = pa.timestamp("us", tz="UTC")
 _TIMES: Final = ("occurred_at", "received_at")
-_TEXTS: Final = tuple(f for f in EVENT_FIELDS if f not in {"kind", "is_machine", "attributes", "channel", *_TIMES})
 _LOGGED: Final = ("origin", "raw_partition", "raw_offset")
+_DAY_US: Final = 86_400_000_000
 
 FACT_SCHEMA: Final = pa.schema(
     [
         *((f, INSTANT if f in _TIMES else pa.bool_() if f == "is_machine" else pa.string()) for f in EVENT_FIELDS),
-        ("recipient_domain", pa.string()),
         ("origin", pa.string()),
         ("raw_partition", pa.int32()),
         ("raw_offset", pa.int64()),
@@ -38,61 +38,31 @@ FACT_SCHEMA: Final = pa.schema(
     ]
 )
 """Columns of a batch of facts: the Event fields (`attributes` as JSON text), where it came from, the UTC day of
-`occurred_at` since 1970, and three 64-bit hashes: `fact` of the event's identity, `delivery` of its delivery key, `alias`
-of (provider, message_id, recipient) where there is a message_id."""
-
-_PLAIN_TIME: Final = "({c} LIKE '____-__-__T__:__:__.___Z' OR {c} LIKE '____-__-__T__:__:__Z')"
-
-
-def _quoted(values: Sequence[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
+`occurred_at` since 1970, and three 64-bit hashes: `fact` of the event's identity within its day, `delivery` of its delivery
+key, `alias` of (provider, message_id, recipient) where there is a message_id."""
 
 
 def identity_sql() -> str:
     """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release."""
     alias = "hash('m', provider, message_id, recipient)"
     return f"""
-        CASE WHEN contains(recipient, '@') THEN lower(split_part(recipient, '@', -1)) END AS recipient_domain,
-        origin, raw_partition, raw_offset,
-        (epoch_ms(occurred_at) // 86400000)::INTEGER AS day,
-        hash(provider, event_id, kind, recipient, epoch_ms(occurred_at) // 86400000) AS fact,
+        hash(provider, event_id, kind, recipient) AS fact,
         CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id)
              WHEN message_id IS NOT NULL THEN {alias} END AS delivery,
         CASE WHEN message_id IS NOT NULL THEN {alias} END AS alias"""
 
 
-def _plain_sql() -> str:
-    """Whether a row is good beyond doubt; anything else is judged by `schemas.decode`."""
-    nested = " OR ".join(f"({c} >= '[' AND {c} < '\\') OR ({c} >= '{{' AND {c} < '|')" for c in _TEXTS)
-    occurred, received = (_PLAIN_TIME.format(c=c) for c in _TIMES)
-    return f"""
-        event_id <> '' AND kind IN ({_quoted(list(Kind))}) AND {occurred}
-        AND (received_at IS NULL OR {received})
-        AND (channel IS NULL OR channel IN ({_quoted(list(Channel))}))
-        AND (bounce_class IS NULL OR bounce_class IN ({_quoted(list(BounceClass))}))
-        AND (is_machine IS NULL OR is_machine IN ('true', 'false'))
-        AND (attributes IS NULL OR (starts_with(attributes, '{{"') OR attributes = '{{}}'))
-        AND CASE WHEN kind = 'replied' THEN NOT regexp_matches(line, '"(text|subject|headers)"') ELSE true END
-        AND ({nested}) IS NOT TRUE"""
-
-
 def _decode_sql(origin: Origin, *, logged: bool) -> str:
     fields = [*EVENT_FIELDS, *(_LOGGED if logged else ())]
     spec = "{" + ",".join(f'"{f}":"VARCHAR"' for f in fields) + "}"
-    replaced = ["is_machine = 'true' AS is_machine", *(f"TRY_CAST({t} AS TIMESTAMP) AS {t}" for t in _TIMES)]
     if logged:
         tail = "origin, raw_partition::INTEGER AS raw_partition, raw_offset::BIGINT AS raw_offset"
     else:
         tail = f"'{origin}' AS origin, NULL::INTEGER AS raw_partition, NULL::BIGINT AS raw_offset"
-    drop = ", ".join(["line", *(_LOGGED if logged else ())])
     return f"""
-        SELECT * EXCLUDE (plain, origin, raw_partition, raw_offset), {identity_sql()},
-            coalesce(plain AND occurred_at >= TIMESTAMP '2000-01-01' AND occurred_at < TIMESTAMP '2080-01-01'
-                AND (received_at IS NULL OR occurred_at <= received_at + INTERVAL 24 HOUR), false) AS plain
-        FROM (
-            SELECT * EXCLUDE ({drop}) REPLACE ({", ".join(replaced)}), {tail}, {_plain_sql()} AS plain
-            FROM (SELECT position, line, unnest(json_transform({{line}}, '{spec}')) FROM batch)
-        )"""
+        SELECT position, {", ".join(EVENT_FIELDS)}, {tail}, {identity_sql()},
+            CASE WHEN kind = 'replied' THEN regexp_matches(line, '"(text|subject|headers)"') ELSE false END AS worded
+        FROM (SELECT position, line, unnest(json_transform({{line}}, '{spec}')) FROM batch)"""
 
 
 @dataclass(frozen=True)
@@ -125,35 +95,32 @@ class Decoder:
         Blank lines are nothing. The order of the lines is kept.
         """
         texts, broken = _as_text(lines)
-        table = self._typed(texts, positions)
-        plain = table["plain"].to_numpy()
-        facts = table.select(FACT_SCHEMA.names)
+        found = self._untyped(texts, positions)
+        table, plain = _typed(found)
         if plain.all():
-            return Decoded(facts.cast(FACT_SCHEMA), [], [])
-        at = table["position"].to_numpy()
+            return Decoded(table, [], [])
+        at = found["position"].to_numpy()
         doubtful = {int(p) for p in at[~plain]}
         wanted = [i for i, p in enumerate(positions) if int(p) in doubtful]
         slow = [(int(positions[i]), broken.get(i) or lines[i].as_py()) for i in wanted]
-        return self._with_doubtful(facts.filter(pa.array(plain)), at[plain], slow, source)
+        return self._with_doubtful(table.filter(pa.array(plain)), at[plain], slow, source)
 
     def columns(self, events: Sequence[Event], origin: Origin) -> pa.Table:
         """Events as columns of `FACT_SCHEMA`."""
         rows = [_row(event, origin) for event in events]
         names = [*EVENT_FIELDS, *_LOGGED]
-        plain = pa.schema([(n, pa.string() if n in _TIMES else _type_of(n)) for n in names])
         columns = [[row[i] for row in rows] for i in range(len(names))]
+        kinds = [pa.string() if n in _TIMES else _type_of(n) for n in names]
         events_table = pa.Table.from_arrays(
-            [pa.array(column, field.type) for column, field in zip(columns, plain, strict=True)], schema=plain
+            [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names=names
         )
-        times = ", ".join(f"CAST({t} AS TIMESTAMP) AS {t}" for t in _TIMES)
-        sql = f"""
-            SELECT * EXCLUDE (origin, raw_partition, raw_offset), {identity_sql()}
-            FROM (SELECT * REPLACE ({times}) FROM events_table)"""
         with self._connection.cursor() as cursor:
             cursor.register("events_table", events_table)
-            return cursor.execute(sql).to_arrow_table().select(FACT_SCHEMA.names).cast(FACT_SCHEMA)
+            hashed = cursor.execute(f"SELECT *, {identity_sql()} FROM events_table").to_arrow_table()
+        return _assembled(hashed, *(pc.cast(hashed[t], INSTANT) for t in _TIMES))
 
-    def _typed(self, texts: pa.Array, positions: np.ndarray[Any, Any]) -> pa.Table:
+    def _untyped(self, texts: pa.Array, positions: np.ndarray[Any, Any]) -> pa.Table:
+        """Fields as text, with their hashes."""
         batch = pa.table({"line": texts, "position": positions})
         with self._connection.cursor() as cursor:
             cursor.register("batch", batch)
@@ -184,9 +151,27 @@ class Decoder:
             if reply is not None:
                 replies.append(msgspec.structs.replace(reply, origin=self._origin))
         if events:
-            facts = pa.concat_tables([facts.cast(FACT_SCHEMA), self.columns(events, self._origin)])
+            facts = pa.concat_tables([facts, self.columns(events, self._origin)])
             facts = facts.take(np.argsort(np.concatenate([at, places]), kind="stable"))
-        return Decoded(facts.cast(FACT_SCHEMA), replies, dead)
+        return Decoded(facts, replies, dead)
+
+
+def _typed(found: pa.Table) -> tuple[pa.Table, Mask]:
+    """The columns by `FACT_SCHEMA`, and which rows are plain; the others' values mean nothing."""
+    occurred, occurred_plain = instants(found["occurred_at"])
+    received, received_plain = instants(found["received_at"])
+    plain = plain_rows(found, occurred, received) & occurred_plain & received_plain
+    plain &= ~np.asarray(pc.fill_null(found["worded"], fill_value=False))
+    is_machine = pc.equal(found["is_machine"], "true")
+    found = found.set_column(found.schema.get_field_index("is_machine"), "is_machine", is_machine)
+    return _assembled(found, occurred, received), plain
+
+
+def _assembled(found: pa.Table, occurred: pa.ChunkedArray, received: pa.ChunkedArray) -> pa.Table:
+    """A table by `FACT_SCHEMA` from its parts."""
+    day = pc.cast(pc.floor(pc.divide(pc.cast(pc.cast(occurred, pa.int64()), pa.float64()), float(_DAY_US))), pa.int32())
+    made = {"occurred_at": occurred, "received_at": received, "day": day}
+    return pa.Table.from_arrays([made[n] if n in made else found[n] for n in FACT_SCHEMA.names], schema=FACT_SCHEMA)
 
 
 def _type_of(name: str) -> pa.DataType:

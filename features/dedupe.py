@@ -1,7 +1,7 @@
 """Which facts are new: identity hashes in memory for the days in use, older days asked of the lake.
 
-A fact's identity contains its UTC day, so a copy can only collide with a fact of the same day, and days are what is kept
-and forgotten. The memory is a cache of the lake and nothing more: it is filled from the lake, never recovered by itself.
+A fact's identity is its UTC day and a hash, so a copy can only meet a fact of the same day, and days are what is kept and
+forgotten. The memory is a cache of the lake and nothing more: it is filled from the lake, never recovered by itself.
 """
 
 from collections.abc import Callable, Iterable
@@ -64,8 +64,7 @@ class SeenFacts:
         keep = np.zeros(len(hashes), np.bool_)
         if not len(hashes):
             return keep
-        first = np.unique(hashes, return_index=True)[1]
-        keep[first] = True
+        keep[_first_rows(days, hashes)] = True
         wanted = np.unique(days)
         self._fetch(int(day) for day in wanted)
         for day in wanted:
@@ -109,6 +108,15 @@ class SeenFacts:
                 break
             held -= len(known)
             del self._days[day]
+
+
+def _first_rows(days: Days, hashes: Hashes) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """The first row of each (day, hash)."""
+    order = np.lexsort((hashes, days))  # stable: equal pairs stay in row order
+    one, other = hashes[order], days[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
+    return order[fresh]
 
 
 def _contains(sorted_hashes: Hashes, wanted: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -83,7 +83,7 @@ def _swap(lake: Lake) -> int:
             SELECT * FROM anew_facts
             QUALIFY row_number() OVER (PARTITION BY fact, occurred_at::DATE
                 ORDER BY raw_partition, raw_offset, rowid) = 1)
-        WHERE fact NOT IN (SELECT fact FROM store.facts)""")
+        WHERE (fact, occurred_at::DATE) NOT IN (SELECT (fact, occurred_at::DATE) FROM store.facts)""")
     run("DELETE FROM store.orphans")
     run("""INSERT INTO store.orphans
         SELECT seq, alias FROM store.facts WHERE delivery_id IS NULL AND alias IS NOT NULL""")

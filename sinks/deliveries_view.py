@@ -6,6 +6,7 @@ from features.deliveries import COUNTS, IS_SENT, flags_of_event, has, sent_time,
 from schemas.identifiers import sql_external_id, sql_uuid7
 from sinks.derivation import links_sql
 from sinks.shapes import shaped
+from sinks.store import RECIPIENT_DOMAIN
 
 _LINKED: Final = f"""
     store.facts LEFT JOIN ({links_sql()}) AS links ON delivery_id IS NULL AND delivery = links.alias_"""
@@ -23,7 +24,7 @@ _FIRSTS: Final = {
 
 
 def _folded() -> str:
-    smallest = (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender", "recipient_domain")
+    smallest = (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")
     dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest)
     firsts = ", ".join(f"min(CASE WHEN {when} THEN occurred_at END) AS {name}" for name, when in _FIRSTS.items())
     return f"""(
@@ -45,7 +46,8 @@ MESSAGE_DELIVERIES: Final = shaped(
     "message_deliveries",
     {
         **{name: name for name in (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")},
-        **{name: name for name in ("recipient_domain", "events", "event_id", *_FIRSTS) if name != "queued_at"},
+        **{name: name for name in ("events", "event_id", *_FIRSTS) if name != "queued_at"},
+        "recipient_domain": RECIPIENT_DOMAIN,
         "id": _DELIVERY_ID,
         "campaign_execution_id": sql_external_id("campaign", "campaign_id"),
         "scheduled_send_time": "queued_at",

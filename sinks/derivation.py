@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 
 from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, sent_time
-from sinks.store import METRIC_DIMENSIONS
+from sinks.store import METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
 MINUTE_US: Final = 60_000_000
 _GIVEN: Final = ("campaign_id", "sequence_step", "variant", "persona", "account_tier", "sender")
@@ -52,7 +52,8 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
 
 
 def _event_columns() -> str:
-    return f"{', '.join(_OWN)}, {flags_of_event()} AS flags, {_MISSING} AS missing"
+    own = ", ".join(f"{RECIPIENT_DOMAIN} AS {n}" if n == "recipient_domain" else n for n in _OWN)
+    return f"{own}, {flags_of_event()} AS flags, {_MISSING} AS missing"
 
 
 def _scope_of_all(connection: duckdb.DuckDBPyConnection, *, has_orphans: bool) -> None:

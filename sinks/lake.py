@@ -56,11 +56,14 @@ class Lake:
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
             self._connection.execute("SET preserve_insertion_order = false")
+            # A chunk lands on one thread while the next is decoded on another: a second one only adds 40% of CPU.
+            self._connection.execute("SET threads = 1")
             self._prepare()
         except BaseException:
             self._lock.release()
             raise
         self._derive_share = derive_share
+        self._threads = threads
         self._seq, self._derived = self._counters()
         self._derive_seconds = 0.0
         self._derived_at = time.monotonic()
@@ -110,7 +113,9 @@ class Lake:
 
     def derive_in_transaction(self, seq: int) -> None:
         """Derives up to commit `seq`, inside an open transaction."""
+        self._connection.execute(f"SET threads = {self._threads}")
         derive(self._connection, self._derived)
+        self._connection.execute("SET threads = 1")
         self._connection.execute(f"INSERT INTO store.derived VALUES ({seq})")
 
     def derive_anew(self) -> None:
@@ -194,7 +199,7 @@ class Lake:
         alias = "CASE WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"
         self._connection.execute(f"""
             UPDATE store.facts SET alias = {alias},
-                fact = hash(provider, event_id, kind, recipient, epoch_ms(occurred_at) // 86400000),
+                fact = hash(provider, event_id, kind, recipient),
                 delivery = CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id) ELSE {alias} END""")
         self._connection.execute("DELETE FROM store.orphans")
         self._connection.execute("""INSERT INTO store.orphans

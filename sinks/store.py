@@ -24,6 +24,9 @@ METRIC_DIMENSIONS: Final = (
 CELL_KEYS: Final = ("campaign_id", "channel", "kind", "bounce_class", "is_machine")
 """Grain of the stored minute cells: all nine dimensions would make one cell an event (docs/decisions/0003)."""
 
+RECIPIENT_DOMAIN: Final = "CASE WHEN contains(recipient, '@') THEN lower(split_part(recipient, '@', -1)) END"
+"""SQL: what follows the last `@`, in lower case; worked out when read, which costs less than storing it."""
+
 _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "string": "VARCHAR",

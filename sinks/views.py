@@ -15,17 +15,18 @@ from schemas.tables import TABLES
 from sinks.deliveries_view import CAMPAIGN_EXECUTIONS, MESSAGE_DELIVERIES, RESPONSE_INTELLIGENCE
 from sinks.derivation import minute_of
 from sinks.shapes import shaped
-from sinks.store import METRIC_DIMENSIONS
+from sinks.store import METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
 _KEYS: Final = (*METRIC_DIMENSIONS, "kind", "bounce_class", "is_machine")
+_OWN_KEYS: Final = ", ".join(f"{RECIPIENT_DOMAIN} AS {k}" if k == "recipient_domain" else k for k in _KEYS)
 _COUNTED: Final = f"""
-    SELECT occurred_at, {", ".join(_KEYS)}, 1 AS events FROM store.facts
+    SELECT occurred_at, {_OWN_KEYS}, 1 AS events FROM store.facts
     UNION ALL SELECT occurred_at, {", ".join(_KEYS)}, events FROM store.corrections"""
 _WINDOWS: Final = {"1m": 1, "5m": 5, "1h": 60, "24h": 24 * 60}
 
 
 def _events() -> str:
-    taken = {f: f for f in (*EVENT_FIELDS, "recipient_domain", "origin")}
+    taken = {f: f for f in (*EVENT_FIELDS, "origin")} | {"recipient_domain": RECIPIENT_DOMAIN}
     taken["attributes"] = "TRY_CAST(TRY_CAST(attributes AS JSON) AS MAP(VARCHAR, VARCHAR))"
     return shaped("events", taken, "store.facts")
 
