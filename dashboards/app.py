@@ -1,7 +1,7 @@
 """The live page: layout only. Started by `outpulse dashboard`, which sets OUTPULSE_HOME.
 
-Everything lies in one fragment that runs every few seconds. Most runs cost one small query: figures are read again only
-when the lake has changed, and once for all who look at the same choice.
+The head is a fragment that runs every few seconds and costs one small query. Only when the lake has changed does it have
+the page drawn anew; the figures are then read once for all who look at the same choice.
 """
 
 import os
@@ -16,7 +16,7 @@ from dashboards.charts import CONFIG, FEWEST, OPENS, RATES, events_over_time, ra
 from dashboards.figures import is_ripe, sum_of
 from dashboards.filters import Days, Filters, Range
 from dashboards.footer import checks_line, dead_letters_html, windows_html
-from dashboards.reader import LakeReader, NoLake
+from dashboards.reader import LakeReader, NoLake, Snapshot
 from dashboards.tiles import show_tiles, tiles
 from dashboards.words import CHANNELS, count, days
 from outpulse.settings import DEFAULT_HOME
@@ -33,7 +33,7 @@ def reader_of(home: str) -> LakeReader:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def choices_of(snapshot: tuple[int, int, int], _reader: LakeReader) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+def choices_of(snapshot: Snapshot, _reader: LakeReader) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     """What can be chosen in a snapshot."""
     del snapshot
     with _reader.reading() as reading:
@@ -41,32 +41,43 @@ def choices_of(snapshot: tuple[int, int, int], _reader: LakeReader) -> tuple[tup
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def page_of(snapshot: tuple[int, int, int], chosen: Filters, _reader: LakeReader) -> queries.Page:
+def page_of(snapshot: Snapshot, chosen: Filters, _reader: LakeReader) -> queries.Page:
     """A page; `snapshot` tells when it must be read anew."""
     del snapshot
     return queries.load(_reader, chosen)
 
 
-@st.fragment(run_every=REFRESH_SECONDS)
-def live() -> None:
-    """The whole page, again and again."""
-    now = datetime.now(UTC)
+def draw() -> None:
+    """The page as of now."""
     reader = reader_of(os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME))
-    head = st.empty()
+    head = st.container()
+    drawn: tuple[Snapshot, queries.Page] | None = None
     try:
         snapshot = reader.snapshot()
         chosen = choose(*choices_of(snapshot, reader))
-        page = page_of(snapshot, chosen, reader)
+        drawn = snapshot, page_of(snapshot, chosen, reader)
     except NoLake:
-        head.html(header.head_html(None, now))
         st.info(NO_DATA)
-        return
     except OutpulseError as error:
-        head.html(header.head_html(None, now))
         st.warning(f"{error}. Trying again every {REFRESH_SECONDS} s.")
-        return
-    head.html(header.head_html(page.status, now))
-    show(page)
+    st.session_state["just_drawn"] = True
+    with head:
+        watch(reader, *((drawn[0], drawn[1].status) if drawn else (None, None)))
+    if drawn:
+        show(drawn[1])
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def watch(reader: LakeReader, drawn: Snapshot | None, status: queries.Status | None) -> None:
+    """The head of the page; has all of it drawn anew when the lake is no longer as `drawn`."""
+    if not st.session_state.pop("just_drawn", False):  # else every change while drawing would draw once more
+        try:
+            changed = reader.snapshot() != drawn
+        except OutpulseError:
+            changed = drawn is not None
+        if changed:
+            st.rerun()
+    st.html(header.head_html(status, datetime.now(UTC)))
 
 
 def choose(campaigns: tuple[str, ...], channels: tuple[str | None, ...]) -> Filters:
@@ -141,7 +152,7 @@ def main() -> None:
     """Draws the page."""
     st.set_page_config(page_title="Outpulse", layout="wide")
     st.html(f"<style>{header.STYLE}{table.STYLE}</style>")
-    live()
+    draw()
 
 
 main()

@@ -18,6 +18,9 @@ from sinks.attach import LAKE, connect, lake_folder
 MEMORY_LIMIT: Final = "512MB"
 THREADS: Final = 2
 
+Snapshot = tuple[int, int, int]
+"""Which lake (device and inode of its catalog), and which snapshot of it."""
+
 
 class NoLake(LakeError):  # noqa: N818 - reads as the state it names
     """There is nothing to show yet."""
@@ -47,7 +50,7 @@ class LakeReader:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._catalog: tuple[int, int] | None = None
 
-    def snapshot(self) -> tuple[int, int, int]:
+    def snapshot(self) -> Snapshot:
         """Changes whenever the lake does, and when another lake takes its place; takes a few milliseconds.
 
         Raises:

@@ -8,35 +8,45 @@ from typing import Final
 import pyarrow as pa
 
 from dashboards.figures import Level, Totals, bounce_level, complaint_level, marks, totals_of
-from dashboards.words import campaign_name, count, percent
+from dashboards.words import campaign_name, count, percent, ratio
 
 MOST_ROWS: Final = 15
 
 
 @dataclass(frozen=True)
 class _Column:
+    """A rate: one of the counts of `Totals` over another."""
+
     name: str
-    of: Callable[[Totals], float | None]
+    part: str
+    whole: str
     title: str
     digits: int = 1
     bar: bool = False
     level: Callable[[float | None], Level] | None = None
 
+    def counts(self, figures: Totals) -> tuple[int, int]:
+        return getattr(figures, self.part), getattr(figures, self.whole)
+
+    def of(self, figures: Totals) -> float | None:
+        return ratio(*self.counts(figures))
+
 
 _COLUMNS: Final = (
-    _Column("Delivered", lambda t: t.delivery_rate, "of those sent"),
-    _Column("Human opens", lambda t: t.open_rate, "of those delivered; machine opens left out", bar=True),
-    _Column("Clicks", lambda t: t.click_rate, "of those delivered, by people", bar=True),
-    _Column("Replies", lambda t: t.reply_rate, "of those delivered", bar=True),
-    _Column("Bounces", lambda t: t.bounce_rate, "of those sent; marked from 5 %", level=bounce_level),
+    _Column("Delivered", "delivered", "sent", "of those sent"),
+    _Column("Human opens", "opened", "delivered", "of those delivered; machine opens left out", bar=True),
+    _Column("Clicks", "clicked", "delivered", "of those delivered, by people", bar=True),
+    _Column("Replies", "replied", "delivered", "of those delivered", bar=True),
+    _Column("Bounces", "bounced", "sent", "of those sent; marked from 5 %", level=bounce_level),
     _Column(
         "Complaints",
-        lambda t: t.complaint_rate,
+        "complained",
+        "delivered",
         "of those delivered; marked from 0.1 %, and more strongly from 0.3 %",
         digits=3,
         level=complaint_level,
     ),
-    _Column("Unsubscribes", lambda t: t.unsubscribe_rate, "of those delivered", digits=2),
+    _Column("Unsubscribes", "unsubscribed", "delivered", "of those delivered", digits=2),
 )
 
 ORDERS: Final[Mapping[str, Callable[[Totals], float]]] = {
@@ -97,7 +107,7 @@ def _events_by_campaign(window: pa.Table) -> dict[str | None, int]:
 
 
 def _row(campaign_id: str | None, figures: Totals, events: int, scales: Mapping[str, float]) -> str:
-    cells = "".join(_cell(column, column.of(figures), scales) for column in _COLUMNS)
+    cells = "".join(_cell(column, figures, scales) for column in _COLUMNS)
     classes = " · ".join(count(n) for n in (figures.bounced_hard, figures.bounced_soft, figures.bounced_block))
     return (
         f"<tr><td>{escape(campaign_name(campaign_id))}</td><td>{count(figures.sent)}</td>{cells}"
@@ -105,12 +115,14 @@ def _row(campaign_id: str | None, figures: Totals, events: int, scales: Mapping[
     )
 
 
-def _cell(column: _Column, value: float | None, scales: Mapping[str, float]) -> str:
+def _cell(column: _Column, figures: Totals, scales: Mapping[str, float]) -> str:
+    value = column.of(figures)
+    part, whole = column.counts(figures)
     text = percent(value, column.digits)
     if column.level and (level := column.level(value)) is not Level.FINE:
-        return f'<td><span class="{level}">⚠ {text}</span></td>'
-    if column.bar:
+        text = f'<span class="{level}">⚠ {text}</span>'
+    elif column.bar:
         scale = scales[column.name]
         width = 100 * (value or 0) / scale if scale else 0
         text += f'<span class="bar"><i style="width:{width:.0f}%"></i></span>'
-    return f"<td>{text}</td>"
+    return f'<td title="{count(part)} of {count(whole)} {column.whole}">{text}</td>'
