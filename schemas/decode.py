@@ -5,6 +5,7 @@ module, so this is where the rules are.
 """
 
 import json
+import math
 from typing import Any, Final
 
 import msgspec
@@ -20,10 +21,34 @@ _TEXT_FIELDS: Final = tuple(
     f for f in EVENT_FIELDS if f not in {"event_id", "kind", "occurred_at", "received_at", "is_machine", "attributes"}
 )
 _DECODER: Final = msgspec.json.Decoder()
+_DIGITS: Final = 4000
+"""Longer integers stay text: beyond 4,300 digits Python refuses to convert them."""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _DIGITS else text
+
+
+def _real(text: str) -> float | str:
+    """The number; what a double cannot hold stays as it was written."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+# Not strict: a raw line break within one text must not cost the whole batch.
+_LENIENT: Final = json.JSONDecoder(strict=False, parse_constant=_refuse, parse_int=_integer, parse_float=_real)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def load_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """Any JSON value; text that UTF-8 cannot carry (lone surrogates, bad bytes) reads as U+FFFD.
+    """Any JSON value; what UTF-8 cannot carry (lone surrogates, bad bytes) reads as U+FFFD.
+
+    A mark of byte order and raw control characters inside texts do no harm. Numbers beyond a double or 4,000 digits
+    read as their text.
 
     Raises:
         BadEvent: not JSON at all.
@@ -33,8 +58,10 @@ def load_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return _repaired(json.loads(raw.decode("utf-8", "replace")))
-    except (ValueError, RecursionError) as error:
+        return _repaired(_LENIENT.decode(raw.decode("utf-8", "replace").removeprefix("\ufeff")))
+    except RecursionError:
+        raise BadEvent("not JSON", "not JSON that can be read: nested too deeply") from None
+    except ValueError as error:
         raise BadEvent("not JSON", f"not JSON: {str(error)[:200]}") from None
 
 
@@ -57,13 +84,25 @@ def _is_clean(text: str) -> bool:
     return True
 
 
+def _as_json(value: Any) -> str:  # noqa: ANN401 - JSON is anything
+    """The value as compact JSON, as the columnar decoder writes it too.
+
+    Raises:
+        BadEvent: it is nested too deeply.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except RecursionError:
+        raise BadEvent("nested too deeply", "a value is nested too deeply to be written as text") from None
+
+
 def _text(record: dict[str, Any], field: str) -> str | None:
     """The field as text; numbers and booleans read as their JSON text."""
     value = record.get(field)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (bool, int, float)):
-        return json.dumps(value)
+        return _as_json(value)
     raise BadEvent(f"{field} is not text", f"{field} is {type(value).__name__}, valid is text or null")
 
 
@@ -79,7 +118,7 @@ def _instant_ms(record: dict[str, Any], field: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise BadEvent(f"{field} is not a time", f"{field} is {json.dumps(value)[:80]}, valid is RFC 3339 text in UTC")
+        raise BadEvent(f"{field} is not a time", f"{field} is {_as_json(value)[:80]}, valid is RFC 3339 text in UTC")
     try:
         return parse_ms(value)
     except (ValueError, OverflowError) as error:
@@ -103,7 +142,7 @@ def _attributes(value: object, field: str) -> dict[str, str] | None:
         return None
     if not isinstance(value, dict):
         raise BadEvent(f"{field} is not a map", f"{field} is {type(value).__name__}, valid is a flat map of text")
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in value.items() if v is not None}
+    return {k: v if isinstance(v, str) else _as_json(v) for k, v in value.items() if v is not None}
 
 
 def event_from(record: dict[str, Any], received_at: str | None = None) -> Event:
@@ -125,7 +164,7 @@ def event_from(record: dict[str, Any], received_at: str | None = None) -> Event:
     check_instants(occurred_ms, received_ms)
     is_machine = record.get("is_machine")
     if is_machine is not None and not isinstance(is_machine, bool):
-        raise BadEvent("is_machine is not a boolean", f"is_machine is {json.dumps(is_machine)[:80]}")
+        raise BadEvent("is_machine is not a boolean", f"is_machine is {_as_json(is_machine)[:80]}")
     _chosen(record, "channel", _CHANNELS)
     _chosen(record, "bounce_class", _CLASSES)
     texts = {field: _text(record, field) for field in _TEXT_FIELDS}
