@@ -184,6 +184,15 @@ def test_every_figure_of_the_gateway_is_told() -> None:
     assert [n for n in names if f"`{n.removesuffix('_total').removesuffix('_created')}`" not in told] == []
 
 
+def test_every_reason_of_a_dead_letter_is_told() -> None:
+    sources = [path for room in ("schemas", "adapters", "features", "flows") for path in (ROOT / room).glob("*.py")]
+    found = {r for path in sources for r in re.findall(r'(?:BadEvent|Rejected)\(f?"([^"]+)"', path.read_text())}
+    reasons = {re.sub(r"^(unmapped: ){.*}$", r"\1NAME", reason).replace("{field}", "FIELD") for reason in found}
+
+    assert len(reasons) > 10
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in OPERATIONS.read_text()] == []
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_is_told_with_its_columns(table: str) -> None:
     text = sections(TABLES_PAGE)[table]
