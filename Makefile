@@ -45,7 +45,7 @@ format: install ## ruff format and safe fixes
 
 requirements: install ## pin the dependencies anew, without index addresses
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --no-emit-index-url --no-emit-trusted-host --strip-extras --no-header --allow-unsafe --extra dev --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe --extra dev --output-file requirements.txt pyproject.toml
 
 bench: install ## replay beside plain DuckDB on the same file
 	$(BIN)/outpulse bench

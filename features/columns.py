@@ -82,7 +82,7 @@ class Decoder:
 
     def __init__(self, *, logged: bool = False, origin: Origin = Origin.REPLAY) -> None:
         # One thread: the other core lands the batch before (2.3 µs an event each, so both are busy).
-        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "300MB"})
+        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "200MB"})
         self._connection.execute("SET TimeZone = 'UTC'")
         sql = _decode_sql(origin, logged=logged)
         self._fast = sql.replace("{line}", "line")

@@ -47,7 +47,8 @@ class _Text:
     def byte(self, index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """The byte at an index of each text (negative: from its end); anything where the text is too short."""
         at = self.starts + (index if index >= 0 else self.lengths + index)
-        return self.bytes[np.clip(at, 0, max(0, len(self.bytes) - 1))]
+        found: np.ndarray[Any, np.dtype[np.uint8]] = self.bytes[np.clip(at, 0, max(0, len(self.bytes) - 1))]
+        return found
 
 
 def instants(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Mask]:

@@ -62,7 +62,8 @@ class DropDuplicates:
             return batch
         keep = self._seen.keep(facts["day"].to_numpy(), facts["fact"].to_numpy())
         dropped = len(keep) - int(keep.sum())
-        return replace(batch, facts=facts.filter(pa.array(keep)), duplicates=dropped) if dropped else batch
+        kept = facts.filter(pa.array(keep)) if dropped else facts
+        return replace(batch, facts=kept, duplicates=dropped, number=self._seen.batch)
 
 
 class LandBatch:
@@ -78,12 +79,12 @@ class LandBatch:
             Chunk(batch.cursors, batch.facts, batch.replies, batch.dead, batch.duplicates),
             more_waits=batch.more_waits,
         )
-        self._seen.committed()
+        self._seen.committed(batch.number)
 
 
 def run_plainly(works: Iterable[Work], lake: Lake) -> None:
     """The same steps in a plain loop, for tests and for reading: what Bytewax runs is nothing else."""
-    seen = SeenFacts(lake.facts_of_days)
+    seen = SeenFacts(lake)
     decode, drop, land = DecodeWork(), DropDuplicates(seen), LandBatch(lake, seen)
     for work in works:
         land(drop(decode(work)))

@@ -34,7 +34,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Batch:
-    """A decoded micro-batch: `facts` by `features.columns.FACT_SCHEMA`, in the order of their source."""
+    """A decoded micro-batch: `facts` by `features.columns.FACT_SCHEMA`, in the order of their source.
+
+    `number` is what the memory of seen facts calls it.
+    """
 
     cursors: Mapping[str, int]
     facts: pa.Table = field(default_factory=FACT_SCHEMA.empty_table)
@@ -42,3 +45,4 @@ class Batch:
     dead: Sequence[DeadLetter] = ()
     duplicates: int = 0
     more_waits: bool = False
+    number: int = 0

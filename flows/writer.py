@@ -65,7 +65,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         lake = self.settings.lake
-        self.seen = SeenFacts(self.lake.facts_of_days)
+        self.seen = SeenFacts(self.lake)
         self.decode = DecodeWork()
         self._land = LandBatch(self.lake, self.seen)
         self._upkeep = Upkeep(self.lake, keep_minutes=lake.keep_snapshots_minutes)

@@ -53,11 +53,11 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time that figures per delivery may take while input waits; `keep_snapshots_minutes` how long a reader may hold one.
     """
 
-    memory_limit: str = "400MB"
+    memory_limit: str = "300MB"
     threads: int = 2
     commit_seconds: float = 0.4
     chunk_events: int = 65_536
-    derive_share: float = 0.1
+    derive_share: float = 0.05
     maintain_seconds: float = 60.0
     keep_snapshots_minutes: float = 10.0
 

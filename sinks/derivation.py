@@ -15,6 +15,8 @@ import duckdb
 from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, sent_time
 from sinks.store import METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
+_PART_DELIVERIES: Final = 400_000
+"""Deliveries folded at once: some 150 MB with their dimensions."""
 MINUTE_US: Final = 60_000_000
 _GIVEN: Final = ("campaign_id", "sequence_step", "variant", "persona", "account_tier", "sender")
 """Metric dimensions that an event may take from its delivery."""
@@ -29,18 +31,30 @@ def minute_of(instant: str) -> str:
 
 
 def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
-    """Brings cohorts and corrections up to all facts, from facts up to commit `since`; inside the open transaction."""
-    linked = connection.execute("SELECT count(*) > 0 FROM (SELECT 1 FROM store.orphans LIMIT 1)").fetchone()
-    has_orphans = bool(linked and linked[0])
-    if since == 0:
-        _scope_of_all(connection, has_orphans=has_orphans)
-    elif has_orphans:
+    """Brings cohorts and corrections up to all facts, from facts up to commit `since`; inside the open transaction.
+
+    Works through the touched deliveries in parts of a bounded number, so that memory does not grow with history.
+    """
+    row = connection.execute(f"""
+        SELECT (SELECT count(*) FROM (SELECT 1 FROM store.orphans LIMIT 1)) > 0,
+            (SELECT approx_count_distinct(delivery) FROM store.facts WHERE seq > {since})""").fetchone()
+    has_orphans, touched = bool(row and row[0]), int(row[1]) if row else 0
+    if since and has_orphans:
         _scope_with_links(connection, since)
-    else:
-        connection.execute(f"""
-            CREATE OR REPLACE TEMP TABLE scope AS
-            SELECT seq <= {since} AS before, delivery AS key_old, delivery AS key_new, {_event_columns()}
-            FROM store.facts WHERE delivery IN (SELECT delivery FROM store.facts WHERE seq > {since})""")
+        _derive_scope(connection, since)
+        return
+    parts = 1 + touched // _PART_DELIVERIES
+    for part in range(parts):
+        mine = f"% {parts} = {part}" if parts > 1 else ""
+        if since:
+            _scope_of_touched(connection, since, mine)
+        else:
+            _scope_of_all(connection, mine, has_orphans=has_orphans)
+        _derive_scope(connection, since)
+
+
+def _derive_scope(connection: duckdb.DuckDBPyConnection, since: int) -> None:
+    """Writes what the facts in `scope` change."""
     _fold(connection, "deliveries_new", "key_new", "true")
     _fold(connection, "deliveries_old", "key_old", "before" if since else "false")
     connection.execute(f"INSERT INTO store.cohorts BY NAME {cohort_changes('deliveries_old', 'deliveries_new')}")
@@ -51,12 +65,21 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
         connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
+def _scope_of_touched(connection: duckdb.DuckDBPyConnection, since: int, mine: str) -> None:
+    """The facts of deliveries that new facts touch; `mine` chooses a part of them."""
+    chosen = f"AND delivery {mine}" if mine else ""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE scope AS
+        SELECT seq <= {since} AS before, delivery AS key_old, delivery AS key_new, {_event_columns()}
+        FROM store.facts WHERE delivery IN (SELECT delivery FROM store.facts WHERE seq > {since} {chosen}) {chosen}""")
+
+
 def _event_columns() -> str:
     own = ", ".join(f"{RECIPIENT_DOMAIN} AS {n}" if n == "recipient_domain" else n for n in _OWN)
     return f"{own}, {flags_of_event()} AS flags, {_MISSING} AS missing"
 
 
-def _scope_of_all(connection: duckdb.DuckDBPyConnection, *, has_orphans: bool) -> None:
+def _scope_of_all(connection: duckdb.DuckDBPyConnection, mine: str, *, has_orphans: bool) -> None:
     """Every fact that has a delivery, with the delivery it belongs to; a view, as it is read once."""
     key, join = "delivery", ""
     if has_orphans:
@@ -65,7 +88,7 @@ def _scope_of_all(connection: duckdb.DuckDBPyConnection, *, has_orphans: bool) -
     connection.execute(f"""
         CREATE OR REPLACE TEMP VIEW scope AS
         SELECT false AS before, {key} AS key_old, {key} AS key_new, {_event_columns()}
-        FROM lake.store.facts {join} WHERE delivery IS NOT NULL""")
+        FROM lake.store.facts {join} WHERE delivery IS NOT NULL {f"AND {key} {mine}" if mine else ""}""")
 
 
 def links_sql(facts: str = "store.facts", wanted: str = "SELECT alias FROM store.orphans") -> str:

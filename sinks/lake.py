@@ -23,7 +23,7 @@ from sinks.rows import dead_rows, insert_dead, insert_replies, reply_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl
 from sinks.views import view_statements, views_digest
 
-_DERIVE_PAUSE_SECONDS: Final = 5.0
+_DERIVE_PAUSE_SECONDS: Final = 10.0
 """While input waits, figures per delivery may lag this long at least: a derivation reads a column of all facts."""
 
 
@@ -51,7 +51,7 @@ class Lake:
         LakeTooNew: the lake is of a newer format.
     """
 
-    def __init__(self, home: Path, *, memory_limit: str = "400MB", threads: int = 2, derive_share: float = 0.1) -> None:
+    def __init__(self, home: Path, *, memory_limit: str = "300MB", threads: int = 2, derive_share: float = 0.05) -> None:
         self._lock = WriterLock(home)
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
@@ -89,6 +89,22 @@ class Lake:
             wanted = np.isin(found_days, days)
             return found_days[wanted], hashes[wanted]
         return found_days, hashes
+
+    def known_facts(
+        self, days: np.ndarray[Any, np.dtype[np.int32]], hashes: np.ndarray[Any, np.dtype[np.uint64]]
+    ) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of some facts (day since 1970, identity hash) the lake holds."""
+        self._connection.register("asked", pa.table({"day": days, "fact": hashes, "place": np.arange(len(days))}))
+        low, high = int(days.min()) * 86_400_000_000, (int(days.max()) + 1) * 86_400_000_000
+        found = self._connection.execute(f"""
+            SELECT place FROM asked WHERE (day, fact) IN (
+                SELECT ((epoch_us(occurred_at) // 86400000000)::INTEGER, fact) FROM store.facts
+                WHERE occurred_at >= make_timestamptz({low}) AND occurred_at < make_timestamptz({high})
+                    AND fact IN (SELECT fact FROM asked))""").fetchnumpy()["place"]
+        self._connection.unregister("asked")
+        known = np.zeros(len(days), np.bool_)
+        known[found] = True
+        return known
 
     def land(self, chunk: Chunk, *, more_waits: bool = False) -> None:
         """Writes a chunk in one transaction; figures per delivery follow at once, or soon if more input waits."""
