@@ -83,14 +83,15 @@ def watch(reader: LakeReader, drawn: Snapshot | None, status: queries.Status | N
 def choose(campaigns: tuple[str, ...], channels: tuple[str | None, ...]) -> Filters:
     """The row of filters; mail alone to begin with, as its rates are what people know."""
     ranges, channel, names = st.columns([1, 0.8, 2.2], vertical_alignment="bottom")
-    options = [None, *(name for name in channels if name is not None)]
+    options = ["", *(name for name in channels if name is not None)]
     default = options.index("email") if "email" in options and None not in channels else 0
     return Filters(
         range=ranges.segmented_control("Time, back from the newest event", list(Range), default=Range.WEEK, key="range")
         or Range.WEEK,
         channel=channel.selectbox(
-            "Channel", options, default, format_func=lambda name: CHANNELS.get(name, str(name)), key="channel"
-        ),
+            "Channel", options, default, format_func=lambda name: CHANNELS.get(name, name), key="channel"
+        )
+        or None,
         campaigns=tuple(names.multiselect("Campaigns", campaigns, placeholder="All campaigns", key="campaigns")),
     )
 

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 
 import pyarrow as pa
 
 from dashboards.invariants import INVARIANTS
-from dashboards.words import KINDS, count, kind_key, kind_name
+from dashboards.words import KINDS, NOTHING, count, kind_key, kind_name
 
 
 def windows_html(last_hour: pa.Table, last_day: pa.Table) -> str:
@@ -30,12 +31,15 @@ def dead_letters_html(letters: pa.Table) -> str:
     if not rows:
         return "<p>None: everything that came in could be read.</p>"
     body = "".join(
-        f"<tr><td>{escape(row['reason'])}</td><td>{count(row['letters'])}</td>"
-        f"<td>{row['latest']:%Y-%m-%d %H:%M:%S} UTC</td></tr>"
+        f"<tr><td>{escape(row['reason'])}</td><td>{count(row['letters'])}</td><td>{_received(row['latest'])}</td></tr>"
         for row in rows
     )
     return f"""<table class="campaigns"><thead><tr><th>Reason</th><th>Letters</th><th>Latest received</th></tr></thead>
         <tbody>{body}</tbody></table><p>{count(rows[0]["all_letters"])} in all.</p>"""
+
+
+def _received(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else NOTHING
 
 
 def checks_line(broken: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ CHANNELS: Final = {
     "linkedin_message": "LinkedIn messages",
     "phone": "Phone",
     "video": "Video",
-    None: "All channels",
+    "": "All channels",
 }
 
 KINDS: Final = {

@@ -17,13 +17,12 @@ ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs the package chromium")
 
 
 @contextmanager
 def browser_page(url: str, width: int = 1400, height: int = 1000) -> Iterator[Page]:
-    """A page of a fresh browser; the test is skipped where there is none."""
-    if not CHROMIUM.exists():
-        pytest.skip("needs the package chromium")
+    """A page of a fresh browser, at the address; its scripts have begun to run."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:

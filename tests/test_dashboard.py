@@ -1,0 +1,383 @@
+import re
+import sys
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
+
+from dashboards import charts, queries, words
+from dashboards.figures import Level, Totals, bounce_level, complaint_level, is_ripe
+from dashboards.filters import Days, Filters, Range, buckets, send_days
+from dashboards.header import head_html
+from dashboards.reader import LakeReader
+from dashboards.table import MOST_ROWS, ORDERS, campaigns_html, hidden_rows
+from dashboards.tiles import Trend, tiles
+from schemas.events import Kind
+from sinks.lake import Lake
+from tests.browser import browser_page, needs_chromium
+from tests.dashboard_lakes import event, land_world
+from tests.lakes import land, rows, works
+from tests.processes import answers, free_port, start, stop, wait_until
+
+ROOT = Path(__file__).parents[1]
+APP = ROOT / "dashboards" / "app.py"
+AS_OF = datetime(2026, 1, 30, 18, 0, tzinfo=UTC)
+NAMED = ("Sent", "Delivered", "Human opens", "Clicks", "Replies", "Bounces", "Complaints")
+
+
+@pytest.fixture(scope="module")
+def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return land_world(tmp_path_factory.mktemp("world") / "home")
+
+
+def show(home: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page over a home, drawn once."""
+    monkeypatch.setenv("OUTPULSE_HOME", str(home))
+    page = AppTest.from_file(APP, default_timeout=60).run()
+    assert list(page.exception) == []
+    return page
+
+
+def shown_tiles(page: AppTest) -> dict[str, str]:
+    return {tile.label.removeprefix("⚠ "): tile.value for tile in page.metric}
+
+
+def shown_html(page: AppTest) -> str:
+    return "".join(element.body for element in page.html)
+
+
+# Figures, marks and words.
+
+
+@pytest.mark.parametrize(
+    ("rate", "level"),
+    [(None, Level.FINE), (0.0499, Level.FINE), (0.05, Level.ALARM), (0.0501, Level.ALARM)],
+    ids=["unknown", "below", "exactly at", "above"],
+)
+def test_bounces_are_marked_from_five_percent(rate: float | None, level: Level) -> None:
+    assert bounce_level(rate) is level
+
+
+@pytest.mark.parametrize(
+    ("rate", "level"),
+    [
+        pytest.param(None, Level.FINE, id="unknown"),
+        pytest.param(0.00099, Level.FINE, id="below 0.1 %"),
+        pytest.param(0.001, Level.WARN, id="exactly 0.1 %"),
+        pytest.param(0.00299, Level.WARN, id="below 0.3 %"),
+        pytest.param(0.003, Level.ALARM, id="exactly 0.3 %"),
+    ],
+)
+def test_complaints_are_marked_from_a_tenth_and_three_tenths_of_a_percent(rate: float | None, level: Level) -> None:
+    assert complaint_level(rate) is level
+
+
+def test_a_rate_without_a_denominator_is_a_dash_and_has_no_change() -> None:
+    made = tiles(Totals(), Totals(sent=5, delivered=5), ripe=True)
+
+    assert [tile.value for tile in made[1:]] == [words.NOTHING] * 6
+    assert [tile.change for tile in made[1:]] == [None] * 6
+
+
+def test_tiles_compare_with_the_days_before() -> None:
+    now = Totals(sent=200, delivered=190, opened=38, bounced=10, complained=1)
+    made = {tile.name: tile for tile in tiles(now, Totals(sent=100, delivered=95, opened=9, bounced=5), ripe=True)}
+
+    assert list(made) == list(NAMED)
+    assert (made["Sent"].value, made["Sent"].change, made["Sent"].trend) == ("200", "+100 %", Trend.MORE_IS_BETTER)
+    assert (made["Human opens"].value, made["Human opens"].change) == ("20.0 %", "+10.5 pts")
+    assert (made["Bounces"].value, made["Bounces"].trend, made["Bounces"].level) == (
+        "5.0 %",
+        Trend.NEITHER,
+        Level.ALARM,
+    )
+    assert (made["Complaints"].trend, made["Complaints"].level) == (Trend.LESS_IS_BETTER, Level.ALARM)
+
+
+def test_changes_of_rates_that_still_rise_are_neither_good_nor_bad() -> None:
+    now, before = Totals(sent=10, delivered=8, opened=1), Totals(sent=10, delivered=10, opened=5)
+    made = {tile.name: tile.trend for tile in tiles(now, before, ripe=False)}
+
+    assert made["Human opens"] is Trend.NEITHER
+    assert made["Delivered"] is Trend.MORE_IS_BETTER
+
+
+def test_nothing_before_gives_no_comparison() -> None:
+    assert {tile.change for tile in tiles(Totals(sent=5), Totals(), ripe=True)} == {None}
+
+
+def test_a_week_is_ripe_and_two_days_are_not() -> None:
+    assert is_ripe(send_days(Range.WEEK, AS_OF))
+    assert is_ripe(send_days(Range.ALL, AS_OF))
+    assert not is_ripe(send_days(Range.DAY, AS_OF))
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        (Days(None, date(2026, 1, 30)), "until 30 Jan 2026"),
+        (Days(date(2026, 1, 30), date(2026, 1, 30)), "30 Jan 2026"),
+        (Days(date(2026, 1, 24), date(2026, 1, 30)), "24-30 Jan 2026"),
+        (Days(date(2026, 1, 24), date(2026, 2, 3)), "24 Jan - 3 Feb 2026"),
+        (Days(date(2025, 12, 24), date(2026, 1, 3)), "24 Dec 2025 - 3 Jan 2026"),
+    ],
+)
+def test_days_are_named_without_repetition(days: Days, text: str) -> None:
+    assert text == words.days(days).replace("\N{EN DASH}", "-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "now"),
+        (0, "now"),
+        (3, "3 s ago"),
+        (119, "119 s ago"),
+        (120, "2 min ago"),
+        (7200, "2 h ago"),
+        (400_000, "4 days ago"),
+    ],
+)
+def test_ages_are_told_in_the_largest_unit_that_fits(seconds: int, text: str) -> None:
+    assert text == words.ago(AS_OF - timedelta(seconds=seconds), AS_OF)
+
+
+def test_the_head_says_how_fresh_the_figures_are() -> None:
+    status = queries.Status(AS_OF - timedelta(seconds=3), AS_OF - timedelta(seconds=2), AS_OF, waiting=1200)
+
+    text = re.sub("<[^>]*>", "", head_html(status, AS_OF))
+
+    assert "Live · as of 17:59:57 UTC, 3 s ago · last landed 17:59:58 UTC, 2 s ago · 1,200 events not yet" in text
+    assert "Waiting for events · as of 30 Jan 2026, 17:59:57 UTC, 2 days ago" in re.sub(
+        "<[^>]*>", "", head_html(status, AS_OF + timedelta(days=2))
+    )
+
+
+# Table and charts.
+
+
+def table_of(figures: dict[str | None, Totals]) -> pa.Table:
+    return pa.Table.from_pylist([{"campaign_id": name, **asdict(totals)} for name, totals in figures.items()])
+
+
+def test_a_campaigns_name_cannot_break_the_page() -> None:
+    html = campaigns_html(table_of({"<script>alert(1)</script>": Totals(sent=1)}), pa.table({}), next(iter(ORDERS)))
+
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_the_table_is_ordered_and_says_what_it_leaves_out() -> None:
+    figures: dict[str | None, Totals] = {f"c{n:02d}": Totals(sent=100 + n, delivered=90) for n in range(MOST_ROWS + 3)}
+    figures[None] = Totals(sent=10, bounced=1)
+    figures["empty"] = Totals()
+    table = table_of(figures)
+
+    names = re.findall(r"<tr><td>(.*?)</td>", campaigns_html(table, pa.table({}), "Most sent"))
+
+    assert names == [f"c{n:02d}" for n in range(MOST_ROWS + 2, 2, -1)]
+    assert hidden_rows(table, "Most sent") == (4, 1)
+    assert re.findall(r"<tr><td>(.*?)</td>", campaigns_html(table, pa.table({}), "Most bounces"))[0] == "(no campaign)"
+
+
+def test_the_chart_of_rates_leaves_a_gap_where_few_messages_were_sent() -> None:
+    day, next_day = date(2026, 1, 29), date(2026, 1, 30)
+    table = pa.concat_tables(
+        [
+            table_of({"c": Totals(sent=charts.FEWEST - 1, delivered=10, opened=1)}).append_column(
+                "metric_date", [[day]]
+            ),
+            table_of({"c": Totals(sent=charts.FEWEST, delivered=10, opened=2)}).append_column(
+                "metric_date", [[next_day]]
+            ),
+        ]
+    )
+
+    figure = charts.rates_by_send_day(table, charts.OPENS, next_day)
+
+    assert [trace.y for trace in figure.data] == [(None, 0.2)]
+
+
+def test_charts_of_nothing_are_empty() -> None:
+    steps = buckets(Range.HOUR, AS_OF, AS_OF)
+    assert len(charts.events_over_time(pa.table({}), steps, AS_OF).data) == 0
+    assert len(charts.rates_by_send_day(pa.table({}), charts.OPENS, AS_OF.date()).data) == 0
+
+
+# The page.
+
+
+def test_without_a_lake_the_page_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = show(home, monkeypatch)
+
+    assert [re.sub("[*`]", "", info.value) for info in page.info] == [
+        "No data yet: run outpulse replay FILE or send a webhook. This page then fills by itself."
+    ]
+    assert len(page.metric) == 0
+
+
+def test_a_lake_without_events_is_no_data_either(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Lake(home).close()
+
+    assert "No data yet" in show(home, monkeypatch).info[0].value
+
+
+def test_a_broken_lake_is_told_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "lake").mkdir(parents=True)
+    (home / "lake" / "catalog.sqlite").write_bytes(b"not a database" * 100)
+
+    (warning,) = show(home, monkeypatch).warning
+
+    assert re.search(r"cannot be opened.*Trying again every 3 s", warning.value)
+
+
+def test_the_tiles_equal_sql(world_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = show(world_home, monkeypatch)
+
+    sent, delivered, opened, clicked, replied, bounced, complained = rows(
+        world_home,
+        """SELECT count(*), count(delivered_at), count(opened_at), count(clicked_at), count(replied_at),
+            count(bounced_at), count(complained_at)
+        FROM message_deliveries WHERE channel = 'email' AND actual_send_time >= '2026-01-24'""",
+    )[0]
+    assert {
+        "Sent": f"{sent:,}",
+        "Delivered": f"{100 * delivered / sent:.1f} %",
+        "Human opens": f"{100 * opened / delivered:.1f} %",
+        "Clicks": f"{100 * clicked / delivered:.1f} %",
+        "Replies": f"{100 * replied / delivered:.1f} %",
+        "Bounces": f"{100 * bounced / sent:.1f} %",
+        "Complaints": f"{100 * complained / delivered:.3f} %",
+    } == shown_tiles(page)
+
+
+def test_the_filters_change_the_figures(world_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = show(world_home, monkeypatch)
+
+    page.button_group(key="range").set_value(Range.ALL)
+    page.selectbox(key="channel").set_value("")
+    page.multiselect(key="campaigns").set_value(["cmp-faster-ledger-close"]).run()
+
+    sent = rows(
+        world_home,
+        """SELECT count(*) FROM message_deliveries
+        WHERE campaign_id = 'cmp-faster-ledger-close' AND actual_send_time IS NOT NULL""",
+    )[0][0]
+    assert f"{sent:,}" == shown_tiles(page)["Sent"]
+    assert {"cmp-faster-ledger-close"} == set(re.findall(r"cmp-[a-z-]+", shown_html(page)))
+
+
+def test_the_page_begins_with_mail_unless_some_channel_is_unknown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(home, works([event(1, "delivered"), event(2, "delivered", channel="phone")], [2]))
+    assert show(home, monkeypatch).selectbox(key="channel").value == "email"
+
+    land(home, works([event(3, "delivered", channel=None)], [1], start=2))
+
+    page = show(home, monkeypatch)
+    assert (page.selectbox(key="channel").value, shown_tiles(page)["Sent"]) == ("", "3")
+
+
+def test_machine_opens_are_told_apart_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens = [event(n, "opened", is_machine=n < 3) for n in range(4)]
+    land(home, works([*opens, event(9, "delivered")], [5]))
+
+    page = show(home, monkeypatch)
+
+    assert shown_tiles(page)["Human opens"] == "20.0 %"
+    assert any("Machines opened 3 of these messages" in caption.value for caption in page.caption)
+
+
+def test_rates_over_the_marks_are_marked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event(n, "delivered") for n in range(19)] + [event(20, "bounced", bounce_class="hard")]
+    land(home, works(events, [20]))
+
+    page = show(home, monkeypatch)
+
+    assert "⚠ Bounces" in [tile.label for tile in page.metric]
+    assert '<span class="alarm">⚠ 5.0 %</span>' in shown_html(page)
+
+
+def test_the_lake_is_read_again_only_when_it_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Filters] = []
+    load = queries.load
+
+    def counted(reader: LakeReader, chosen: Filters) -> queries.Page:
+        loaded.append(chosen)
+        return load(reader, chosen)
+
+    monkeypatch.setattr(queries, "load", counted)
+    land(home, works([event(1, "delivered")], [1]))
+    page = show(home, monkeypatch)
+    page.run()
+    assert len(loaded) == 1
+
+    land(home, works([event(2, "delivered")], [1], start=1))
+    page.run()
+
+    assert (len(loaded), shown_tiles(page)["Sent"]) == (2, "2")
+
+
+def test_dead_letters_are_shown_with_their_reason(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(home, works([event(1, "delivered")], [1]))
+    assert "everything that came in could be read" in shown_html(show(home, monkeypatch))
+
+    land(home, works([{"kind": "sent"}], [1], start=1))
+
+    assert "event_id missing" in shown_html(show(home, monkeypatch))
+
+
+def test_a_check_that_does_not_hold_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(home, works([event(1, "delivered")], [1]))
+    assert any("checks of these figures hold" in caption.value for caption in show(home, monkeypatch).caption)
+
+    lake = Lake(home)
+    with lake.transaction() as connection:
+        connection.execute("INSERT INTO store.cells (minute, events) SELECT minute, 1 FROM store.cells")
+    lake.close()
+
+    assert any("Checks that do not hold: Every event is" in c.value for c in show(home, monkeypatch).caption)
+
+
+def test_no_module_of_the_page_hides_one_of_the_standard_library() -> None:
+    # Streamlit puts the folder of app.py first on the import path.
+    assert {path.stem for path in APP.parent.glob("*.py")} & set(sys.stdlib_module_names) == set()
+
+
+def test_every_kind_of_event_has_a_name() -> None:
+    assert [kind for kind in Kind if kind not in words.KINDS] == []
+
+
+@needs_chromium
+@pytest.mark.chromium
+def test_a_browser_sees_figures_come_and_change_without_a_reload(home: Path) -> None:
+    port = free_port()
+    process = start("dashboard", "--home", str(home), "--port", str(port), cwd=ROOT)
+    try:
+        wait_until(lambda: answers(port), what="the dashboard's port")
+        with browser_page(f"http://127.0.0.1:{port}") as page:
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            expect(page.get_by_text("No data yet")).to_be_visible(timeout=30_000)
+            page.evaluate("window.wasNotLoadedAnew = true")
+
+            land(home, works([event(n, "delivered") for n in range(3)], [3]))
+
+            sent = page.get_by_test_id("stMetric").filter(has_text="Sent").get_by_test_id("stMetricValue")
+            expect(sent).to_have_text("3", timeout=30_000)
+            expect(page.get_by_test_id("stMetric")).to_have_count(len(NAMED))
+            expect(page.locator("table.campaigns").first).to_contain_text("spring")
+            expect(page.locator(".js-plotly-plot")).to_have_count(2)
+            expect(page.get_by_text("Deploy")).not_to_be_visible()
+
+            land(home, works([event(n, "delivered") for n in range(3, 5)], [2], start=3))
+
+            expect(sent).to_have_text("5", timeout=30_000)
+            assert page.evaluate("window.wasNotLoadedAnew") is True
+            assert errors == []
+    finally:
+        stop(process)
+    wait_until(lambda: not answers(port), what="the end of the page's server")
