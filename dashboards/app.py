@@ -14,7 +14,7 @@ import streamlit as st
 from dashboards import header, queries, table
 from dashboards.charts import CONFIG, FEWEST, OPENS, RATES, events_over_time, rates_by_send_day
 from dashboards.figures import is_ripe, sum_of
-from dashboards.filters import Days, Filters, Range
+from dashboards.filters import Filters, Range
 from dashboards.footer import checks_line, dead_letters_html, windows_html
 from dashboards.reader import LakeReader, NoLake, Snapshot
 from dashboards.tiles import show_tiles, tiles
@@ -23,7 +23,9 @@ from outpulse.settings import DEFAULT_HOME
 from schemas.failures import OutpulseError
 
 REFRESH_SECONDS: Final = 3
+CHECK_SECONDS: Final = 30  # they read the whole lake; no text on a line of its own, as Streamlit would show it
 NO_DATA: Final = "**No data yet**: run `outpulse replay FILE` or send a webhook. This page then fills by itself."
+ONE_CHANNEL: Final = "Only mail reports deliveries and opens: to compare rates, look at one channel at a time."
 
 
 @st.cache_resource
@@ -47,15 +49,24 @@ def page_of(snapshot: Snapshot, chosen: Filters, _reader: LakeReader) -> queries
     return queries.load(_reader, chosen)
 
 
+@st.cache_data(ttl=CHECK_SECONDS, max_entries=4, show_spinner=False)
+def broken_of(home: str, _reader: LakeReader) -> tuple[str, ...]:
+    """The invariants that did not hold when last looked at."""
+    del home
+    with _reader.reading() as reading:
+        return queries.broken(reading)
+
+
 def draw() -> None:
     """The page as of now."""
-    reader = reader_of(os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME))
+    home = os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME)
+    reader = reader_of(home)
     head = st.container()
-    drawn: tuple[Snapshot, queries.Page] | None = None
+    drawn: tuple[Snapshot, queries.Page, tuple[str, ...]] | None = None
     try:
         snapshot = reader.snapshot()
         chosen = choose(*choices_of(snapshot, reader))
-        drawn = snapshot, page_of(snapshot, chosen, reader)
+        drawn = snapshot, page_of(snapshot, chosen, reader), broken_of(home, reader)
     except NoLake:
         st.info(NO_DATA)
     except OutpulseError as error:
@@ -64,7 +75,7 @@ def draw() -> None:
     with head:
         watch(reader, *((drawn[0], drawn[1].status) if drawn else (None, None)))
     if drawn:
-        show(drawn[1])
+        show(*drawn[1:])
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
@@ -89,19 +100,23 @@ def choose(campaigns: tuple[str, ...], channels: tuple[str | None, ...]) -> Filt
         range=ranges.segmented_control("Time, back from the newest event", list(Range), default=Range.WEEK, key="range")
         or Range.WEEK,
         channel=channel.selectbox(
-            "Channel", options, default, format_func=lambda name: CHANNELS.get(name, name), key="channel"
+            "Channel",
+            options,
+            default,
+            format_func=lambda name: CHANNELS.get(name, name),
+            key="channel",
+            help=ONE_CHANNEL,
         )
         or None,
         campaigns=tuple(names.multiselect("Campaigns", campaigns, placeholder="All campaigns", key="campaigns")),
     )
 
 
-def show(page: queries.Page) -> None:
+def show(page: queries.Page, broken: tuple[str, ...]) -> None:
     """All figures of a page."""
-    now, before = sum_of(page.totals), page.days.before()
-    ripe = is_ripe(page.days)
-    st.caption(days_line(page, before, ripe=ripe))
-    show_tiles(tiles(now, sum_of(page.totals_before) if page.totals_before is not None else None, ripe=ripe))
+    now, ripe = sum_of(page.totals), is_ripe(page.days)
+    st.caption(days_line(page, ripe=ripe))
+    show_tiles(tiles(now, sum_of(page.totals_before) if page.totals_before else None, ripe=ripe))
     st.caption(
         "Human opens leave out machine opens: mail privacy proxies and security scanners load images by themselves. "
         f"Machines opened {count(now.machine_opened)} of these messages, whether a person read them or not."
@@ -122,17 +137,20 @@ def show(page: queries.Page) -> None:
     st.markdown("##### Right now")
     st.html(windows_html(page.last_hour, page.last_day))
     st.markdown("##### Dead letters")
-    st.html(dead_letters_html(page.dead_letters))
-    st.caption(checks_line(page.broken))
+    left, _ = st.columns(2, gap="large")
+    left.html(dead_letters_html(page.dead_letters))
+    st.caption(checks_line(broken))
 
 
-def days_line(page: queries.Page, before: Days | None, *, ripe: bool) -> str:
+def days_line(page: queries.Page, *, ripe: bool) -> str:
     """Which messages the tiles and the table are about."""
     said = [f"Messages sent **{days(page.days)}** (UTC days), each counted once in every rate."]
     if page.filters.range in {Range.HOUR, Range.DAY}:
         said.append(f"Rates go by the day of sending, so these are all days that the last {page.filters.range} touch.")
-    if before:
-        said.append(f"Arrows compare with {days(before)}{'' if ripe else '; grey where answers are still coming in'}.")
+    if page.days_before:
+        said.append(
+            f"Arrows compare with {days(page.days_before)}{'' if ripe else '; grey where answers are still coming in'}."
+        )
     return " ".join(said)
 
 

@@ -81,11 +81,12 @@ class Status:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that one page shows."""
+    """Everything that one page shows; `days_before` is what to compare with, if the lake holds all of it."""
 
     status: Status
     filters: Filters
     days: Days
+    days_before: Days | None
     buckets: Buckets
     totals: pa.Table
     totals_before: pa.Table | None
@@ -94,7 +95,6 @@ class Page:
     last_hour: pa.Table
     last_day: pa.Table
     dead_letters: pa.Table
-    broken: tuple[str, ...]
 
 
 def status(reading: Reading) -> Status:
@@ -167,11 +167,14 @@ def load(reader: LakeReader, chosen: Filters) -> Page:
         now = status(reading)
         days = send_days(chosen.range, now.as_of)
         before = days.before()
+        if before and before.first and before.first < now.oldest.date():
+            before = None  # the lake begins in the middle of those days
         steps = buckets(chosen.range, now.as_of, now.oldest)
         return Page(
             status=now,
             filters=chosen,
             days=days,
+            days_before=before,
             buckets=steps,
             totals=totals(reading, chosen, days),
             totals_before=totals(reading, chosen, before) if before else None,
@@ -180,7 +183,6 @@ def load(reader: LakeReader, chosen: Filters) -> Page:
             last_hour=live_window(reading, chosen, now.as_of, timedelta(hours=1)),
             last_day=live_window(reading, chosen, now.as_of, timedelta(days=1)),
             dead_letters=dead_letters(reading),
-            broken=broken(reading),
         )
 
 

@@ -95,7 +95,8 @@ def _tile(rate: _Rate, now: Totals, before: Totals | None, *, ripe: bool) -> Til
     value, past = rate.of(now), rate.of(before) if before else None
     change = None
     if value is not None and past is not None:
-        change = f"{100 * (value - past):+.{rate.digits}f} pts"
+        points = round(100 * (value - past), rate.digits)
+        change = f"{points:+.{rate.digits}f} pts" if points else f"{0:.{rate.digits}f} pts"
     trend = _trend(change, rate.trend) if ripe or not rate.ripens else Trend.NEITHER
     return Tile(rate.name, percent(value, rate.digits), change, trend, rate.explanation, rate.level(value))
 

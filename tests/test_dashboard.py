@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -288,6 +289,7 @@ def test_machine_opens_are_told_apart_in_one_line(home: Path, monkeypatch: pytes
     page = show(home, monkeypatch)
 
     assert shown_tiles(page)["Human opens"] == "20.0 %"
+    assert len(page.markdown) == len(re.findall("#####", " ".join(text.value for text in page.markdown)))
     assert any("Machines opened 3 of these messages" in caption.value for caption in page.caption)
 
 
@@ -338,6 +340,7 @@ def test_a_check_that_does_not_hold_is_told(home: Path, monkeypatch: pytest.Monk
     with lake.transaction() as connection:
         connection.execute("INSERT INTO store.cells (minute, events) SELECT minute, 1 FROM store.cells")
     lake.close()
+    st.cache_data.clear()  # they are looked at every half minute
 
     assert any("Checks that do not hold: Every event is" in c.value for c in show(home, monkeypatch).caption)
 

@@ -236,11 +236,16 @@ def test_send_days_of_all_campaigns_add_up_to_the_totals(reader: LakeReader) -> 
 
 def test_figures_before_are_those_of_the_days_before(reader: LakeReader) -> None:
     page = queries.load(reader, Filters(Range.DAY))
+
+    assert page.days_before == Days(date(2026, 1, 27), date(2026, 1, 28))
     with reader.reading() as reading:
-        earlier = page.days.before()
-        assert earlier is not None
-        assert page.totals_before == queries.totals(reading, Filters(Range.DAY), earlier)
-    assert queries.load(reader, Filters(Range.ALL)).totals_before is None
+        assert page.totals_before == queries.totals(reading, Filters(Range.DAY), page.days_before)
+
+
+def test_days_before_are_left_out_when_the_lake_begins_later(reader: LakeReader) -> None:
+    for chosen in (Range.WEEK, Range.MONTH, Range.ALL):  # the world has nine days
+        page = queries.load(reader, Filters(chosen))
+        assert (page.days_before, page.totals_before) == (None, None)
 
 
 def test_a_time_filter_opens_only_the_files_that_can_hold_its_time(reader: LakeReader) -> None:
@@ -303,7 +308,8 @@ def test_each_invariant_finds_what_breaks_it(home: Path, name: str) -> None:
         connection.execute(BREAKS[name])
     lake.close()
 
-    assert name in queries.load(LakeReader(home), Filters()).broken
+    with LakeReader(home).reading() as reading:
+        assert name in queries.broken(reading)
 
 
 # Filters.
