@@ -63,8 +63,11 @@ class Log(Protocol):
         """Where a consumer said that it goes on; 1 when it never did."""
         ...
 
-    def expire(self, stream: str, older_than_ms: int) -> int:
-        """Drops records appended before the instant (ms since 1970); returns how many. Offsets are never reused."""
+    def expire(self, stream: str, partition: int, older_than_ms: int, below_offset: int | None = None) -> int:
+        """Drops records appended before the instant (ms since 1970) and below the offset, if one is given.
+
+        Returns how many. Offsets are never reused.
+        """
         ...
 
     def close(self) -> None:

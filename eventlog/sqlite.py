@@ -137,15 +137,13 @@ class SqliteLog:
             row = self._connection(stream, partition).execute(query, (consumer,)).fetchone()
         return int(row[0]) if row else 1
 
-    def expire(self, stream: str, older_than_ms: int) -> int:
+    def expire(self, stream: str, partition: int, older_than_ms: int, below_offset: int | None = None) -> int:
         """Drops what was appended before the instant, but never the newest: its offset must not be handed out again."""
-        dropped = 0
         with _as_log_error(f"cannot expire the {stream} log in {self._folder}"):
-            for partition in range(self.partitions(stream)):
-                connection = self._connection(stream, partition)
-                statement = "DELETE FROM records WHERE appended_ms < ? AND offset < (SELECT max(offset) FROM records)"
-                dropped += connection.execute(statement, (older_than_ms,)).rowcount
-        return dropped
+            connection = self._connection(stream, partition)
+            below = _last(connection) if below_offset is None else min(below_offset, _last(connection))
+            statement = "DELETE FROM records WHERE appended_ms < ? AND offset < ?"
+            return connection.execute(statement, (older_than_ms, below)).rowcount
 
     def close(self) -> None:
         """Closes every connection that any thread opened."""

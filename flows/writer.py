@@ -7,7 +7,7 @@ when nothing waits, figures that lag behind are derived and the lake is tidied.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,12 +16,14 @@ from eventlog import Log
 from features.dedupe import SeenFacts
 from flows.delivery import DecodeWork, LandBatch
 from flows.files import EVENT_BYTES, EventFile
-from flows.inbox import LogInbox
+from flows.inbox import LogInbox, source_name
 from flows.jobs import Job, Jobs
+from flows.normalize import CONSUMER
 from flows.rebuild import rebuild
 from flows.work import Batch, Work
 from outpulse.settings import Settings
 from schemas.decode import decode_record
+from schemas.events import Stream
 from schemas.failures import BadEvent, OutpulseError
 from schemas.instants import parse_ms
 from sinks.lake import Lake
@@ -184,18 +186,40 @@ class Writer:
         if job.verb == "replay":
             self._replays.append(self._replay_of(EventFile(Path(job.args["path"])), job))
             return
-        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep)
+        retention = self.settings.log.retention_days
+        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention)
         self.seen.clear()
         self._jobs.mark(job, "done", result)
 
     def _tidy(self) -> None:
         if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
             took = self._upkeep.small()
+            if self.log is not None:
+                expire_log(self.log, self._landed, self.settings.log.retention_days)
             self._upkeep_at = time.monotonic()
             _LOG.debug("upkeep took %.2f s", took)
 
 
-def do_in_lake(verb: str, args: dict[str, str], lake: Lake, log: Log | None, upkeep: Upkeep) -> str:
+def expire_log(log: Log, positions: Mapping[str, int], retention_days: Mapping[str, float]) -> None:
+    """Lets go of what is older than its stream's retention, and never of what has not been landed."""
+    now_ms = time.time_ns() // 1_000_000
+    for stream, days in retention_days.items():
+        if days <= 0:
+            continue
+        for partition in range(log.partitions(stream)):
+            consumed = log.marked(CONSUMER, stream, partition) if stream == Stream.RAW else None
+            consumed = positions.get(source_name(stream, partition), 1) if consumed is None else consumed
+            log.expire(stream, partition, now_ms - int(days * 86_400_000), consumed)
+
+
+def do_in_lake(
+    verb: str,
+    args: Mapping[str, str],
+    lake: Lake,
+    log: Log | None,
+    upkeep: Upkeep,
+    retention_days: Mapping[str, float],
+) -> str:
     """Does one job that is no replay; everything it changes is in one transaction or repeatable.
 
     Raises:
@@ -203,6 +227,8 @@ def do_in_lake(verb: str, args: dict[str, str], lake: Lake, log: Log | None, upk
     """
     if verb == "maintain":
         upkeep.full()
+        if log is not None:
+            expire_log(log, lake.positions(), retention_days)
         return "maintained"
     if verb == "sql":
         with lake.transaction() as connection:

@@ -51,7 +51,7 @@ async def _fault(work: "asyncio._CoroutineLike[None]") -> str | None:
 async def _write(log: Log, commit: GroupCommit) -> None:
     now_ms = time.time_ns() // 1_000_000
     await commit.append(PROBE_STREAM, lambda: [Record(None, b"probe")], 5)
-    await asyncio.to_thread(log.expire, PROBE_STREAM, now_ms)
+    await asyncio.to_thread(log.expire, PROBE_STREAM, 0, now_ms)
 
 
 async def _read(log: Log) -> None:

@@ -115,7 +115,8 @@ def plain_duckdb_sql(file: Path, folder: Path) -> str:
 
 def _duckdb(file: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    script = f"import duckdb; duckdb.sql('SET enable_progress_bar = false'); print(duckdb.sql({plain_duckdb_sql(file, folder)!r}).fetchone()[0])"
+    query = "SET enable_progress_bar = false;" + plain_duckdb_sql(file, folder)
+    script = f"import duckdb; print(duckdb.sql({query!r}).fetchone()[0])"
     seconds, rss_mib, output = _measured([sys.executable, "-c", script])
     shutil.rmtree(folder)
     return {"seconds": seconds, "rss_mib": rss_mib, "facts": int(output.strip() or 0), "version": duckdb.__version__}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import xxhash
 
 from outpulse.home import Home
+from outpulse.parts import give_memory_back
 from schemas.failures import LakeLocked, OutpulseError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
 
     pace = _pace(speed)
     home.ensure()
+    give_memory_back()
     paths = [_spooled(home) if name == "-" else Path(name) for name in names]
     try:
         files = [EventFile(path) for path in paths]

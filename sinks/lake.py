@@ -51,7 +51,9 @@ class Lake:
         LakeTooNew: the lake is of a newer format.
     """
 
-    def __init__(self, home: Path, *, memory_limit: str = "300MB", threads: int = 2, derive_share: float = 0.05) -> None:
+    def __init__(
+        self, home: Path, *, memory_limit: str = "300MB", threads: int = 2, derive_share: float = 0.05
+    ) -> None:
         self._lock = WriterLock(home)
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)

@@ -57,7 +57,11 @@ class Upkeep:
         run = self.lake.connection.execute
         run("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.1)")
         run("CALL ducklake_merge_adjacent_files('lake')")
-        self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
+        cut = datetime.now(UTC) - timedelta(minutes=self.keep_minutes)
+        self._expire(cut)
+        # What a transaction wrote that a crash cut off belongs to no snapshot; a day is longer than any transaction.
+        day_ago = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+        run(f"CALL ducklake_delete_orphaned_files('lake', older_than => TIMESTAMPTZ '{day_ago}')")
 
     def _files(self) -> list[tuple[str, int]]:
         """(schema.table, bytes) of every data file of the current snapshot."""
