@@ -26,6 +26,7 @@ from schemas.decode import decode_record
 from schemas.events import Stream
 from schemas.failures import BadEvent, OutpulseError
 from schemas.instants import parse_ms
+from sinks.anchor import Anchor
 from sinks.lake import Lake
 from sinks.upkeep import Upkeep
 
@@ -67,6 +68,7 @@ class Writer:
 
     def __post_init__(self) -> None:
         lake = self.settings.lake
+        self._anchor = Anchor(self.home)
         self.seen = SeenFacts(self.lake)
         self.decode = DecodeWork()
         self._land = LandBatch(self.lake, self.seen)
@@ -116,6 +118,7 @@ class Writer:
         """Closes the lake and the list of jobs."""
         if self._jobs:
             self._jobs.close()
+        self._anchor.release()
         self.lake.close()
 
     def _next(self) -> Work | None:
