@@ -127,17 +127,6 @@ def watch(home: Path, poster: Poster, before: int) -> tuple[list[float], float]:
         time.sleep(0.02)
 
 
-def dashboard_queries(home: Path, until: Any, found: dict[str, list[float]]) -> None:
-    """Runs what the dashboard runs, over and over, noting seconds per query."""
-    from dashboards import timing
-
-    connection = connect(home, read_only=True)
-    while not until():
-        for name, seconds in timing.once(connection):
-            found.setdefault(name, []).append(seconds)
-        time.sleep(1)
-
-
 def cpu_seconds(process: psutil.Process) -> float:
     """User and system seconds of a process and all below it."""
     total = 0.0
@@ -177,7 +166,9 @@ def main() -> None:
             while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
                 time.sleep(0.2)
             time.sleep(8 if chosen.idle else 4)
-            result = idle(up.pid, chosen.idle) if chosen.idle else load(home, port, chosen, key if chosen.signed else None)
+            result = (
+                idle(up.pid, chosen.idle) if chosen.idle else load(home, port, chosen, key if chosen.signed else None)
+            )
             print(json.dumps(result))
         finally:
             up.send_signal(signal.SIGTERM)
@@ -198,11 +189,10 @@ def load(home: Path, port: int, chosen: argparse.Namespace, key: Any) -> dict[st
     row = connection.execute("SELECT sum(events) FROM store.commits").fetchone()
     connection.close()
     poster = Poster(port, chosen.rate, chosen.seconds, chosen.post, key if chosen.signed else None)
-    found: dict[str, list[float]] = {}
     poster.start()
     if chosen.dashboard:
-        reader = threading.Thread(target=dashboard_queries, args=(home, lambda: not poster.is_alive(), found))
-        reader.start()
+        command = [sys.executable, "-m", "benchmarks.pages", str(home), str(chosen.seconds)]
+        reader = subprocess.Popen(command, stdout=subprocess.PIPE)
     seen, worst_poll = watch(home, poster, int((row[0] if row else 0) or 0))
     seen.sort()
     result: dict[str, Any] = {
@@ -215,10 +205,7 @@ def load(home: Path, port: int, chosen: argparse.Namespace, key: Any) -> dict[st
         "poll_max_s": round(worst_poll, 3),
     }
     if chosen.dashboard:
-        reader.join()
-        result["dashboard_median_ms"] = {n: round(1000 * statistics.median(s)) for n, s in found.items()}
-        result["dashboard_max_ms"] = {n: round(1000 * max(s)) for n, s in found.items()}
-        result["dashboard_rounds"] = len(next(iter(found.values()), []))
+        result["dashboard"] = json.loads(reader.communicate()[0])
     return result
 
 

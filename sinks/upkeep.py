@@ -16,6 +16,8 @@ from sinks.store import CELL_KEYS, METRIC_DIMENSIONS
 _TIERS: Final = ((2**19, 8), (2**22, 8))
 """(files below this many bytes are small, merge when as many of them lie there). Larger ones wait for `full`: a merge
 holds the writer up, 32 MB of facts for some 1.5 s."""
+_STILL_FILLING: Final = timedelta(minutes=2)
+_FIRST_LOOK: Final = timedelta(hours=1)
 _SUMMED: Final = {
     "cells": ("minute", *CELL_KEYS),
     "cohorts": ("metric_date", *COHORT_KEYS),
@@ -36,6 +38,7 @@ class Upkeep:
 
     def __post_init__(self) -> None:
         self._summed_at: dict[str, int] = {}
+        self._cells_until: datetime | None = None
 
     def small(self) -> float:
         """One round of what is due; returns the seconds it took."""
@@ -43,8 +46,8 @@ class Upkeep:
         for table, limit in self._crowded().items():
             self._merge(table, limit)
         self._fold_commits()
-        for table in _SUMMED:
-            self._sum_up(table, at_growth=2.0)
+        self._sum_up("cohorts", at_growth=2.0)
+        self._sum_up_recent_cells()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
         return time.monotonic() - started
 
@@ -129,6 +132,32 @@ class Upkeep:
         left = run("SELECT count(*) FROM folded").fetchone()
         self._summed_at[table] = int(left[0]) if left else 0
         run("DROP TABLE temp.folded")
+
+    def _sum_up_recent_cells(self) -> None:
+        """Adds up the minutes since the last round: a minute under load has a row a commit and key.
+
+        Rows that late events add to older minutes stay apart until `full`.
+        """
+        run = self.lake.connection.execute
+        row = run("SELECT max(minute) FROM store.cells").fetchone()
+        if not row or row[0] is None:
+            return
+        until = row[0] - _STILL_FILLING
+        since = self._cells_until or until - _FIRST_LOOK
+        if until <= since:
+            return
+        keys = ", ".join(_SUMMED["cells"])
+        range_ = f"minute >= TIMESTAMPTZ '{since.isoformat()}' AND minute < TIMESTAMPTZ '{until.isoformat()}'"
+        counts = run(f"SELECT count(*), count(DISTINCT ({keys})) FROM store.cells WHERE {range_}").fetchone()
+        if counts and counts[0] > 2 * counts[1]:
+            with self.lake.transaction():
+                run(f"""CREATE OR REPLACE TEMP TABLE folded AS
+                    SELECT {keys}, sum(events)::BIGINT AS events FROM store.cells WHERE {range_}
+                    GROUP BY ALL HAVING sum(events) <> 0""")
+                run(f"DELETE FROM store.cells WHERE {range_}")
+                run("INSERT INTO store.cells BY NAME SELECT * FROM folded")
+            run("DROP TABLE temp.folded")
+        self._cells_until = until
 
     def _expire(self, older_than: datetime) -> None:
         """Lets go of snapshots, then of files that only expired snapshots had, after the same time again."""
