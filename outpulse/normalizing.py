@@ -5,6 +5,7 @@ import binascii
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +80,8 @@ def recorded_request(provider: str, path: Path) -> RawRequest:
     except OSError as error:
         raise OutpulseError(f"{path} cannot be read: {error.strerror}") from None
     record: Any = None
-    try:
+    with suppress(BadEvent):
         record = load_json(content)
-    except BadEvent:
-        pass
     if not isinstance(record, dict) or not {"body", "headers"} <= set(record):
         return RawRequest(
             provider=provider,
