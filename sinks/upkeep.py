@@ -5,17 +5,22 @@ by sizes, like a tree of sorted runs, so that a row is rewritten a few times in 
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from features.deliveries import COHORT_KEYS, COUNTS
 from sinks.lake import Lake
 from sinks.store import CELL_KEYS, METRIC_DIMENSIONS
 
 _TIERS: Final = ((2**19, 8), (2**22, 8))
-"""(files below this many bytes are small, merge when as many of them lie there). Larger ones wait for `full`: a merge
+"""(files below this many bytes are small, merge when as many of them lie in a row). Larger ones wait for `full`: a merge
 holds the writer up, 32 MB of facts for some 1.5 s."""
+_FULL_TIERS: Final = ((2**22, 2), (2**25, 4))
+_MOST_BYTES: Final = 128 * 2**20
+_ADJACENT: Final = ("store.facts", "store.replies", "store.orphans")
+"""Tables whose files follow one another by `seq`."""
 _STILL_FILLING: Final = timedelta(minutes=2)
 _FIRST_LOOK: Final = timedelta(hours=1)
 _SUMMED: Final = {
@@ -24,6 +29,28 @@ _SUMMED: Final = {
     "corrections": ("occurred_at", *METRIC_DIMENSIONS, "kind", "bounce_class", "is_machine"),
 }
 _COUNTED: Final = {"cells": ("events",), "cohorts": tuple(COUNTS), "corrections": ("events",)}
+
+
+class _File(NamedTuple):
+    """A Parquet file and the commits whose rows it holds."""
+
+    table: str
+    size: int
+    low: int
+    high: int
+
+
+def _runs(files: Sequence[_File], limit: int, count: int) -> Iterator[tuple[int, int]]:
+    """(lowest, highest commit) of each run of at least `count` neighbours below `limit` bytes, at most 128 MiB long."""
+    run: list[_File] = []
+    for file in [*files, _File("", limit, 0, 0)]:
+        fits = file.size < limit and sum(f.size for f in run) + file.size <= _MOST_BYTES
+        if fits and (not run or file.low > run[-1].high):
+            run.append(file)
+            continue
+        if len(run) >= count:
+            yield run[0].low, run[-1].high
+        run = [file] if file.size < limit else []
 
 
 @dataclass
@@ -43,9 +70,8 @@ class Upkeep:
     def small(self) -> float:
         """One round of what is due; returns the seconds it took."""
         started = time.monotonic()
-        for table, limit in self._crowded().items():
-            self._merge(table, limit)
-        self._fold_commits()
+        self._merge_small(_TIERS)
+        self._fold_commits(at_rows=500)
         self._sum_up("cohorts", at_growth=2.0)
         self._sum_up_recent_cells()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
@@ -54,53 +80,57 @@ class Upkeep:
     def full(self) -> None:
         """Everything at once: `outpulse maintain`."""
         self.lake.settle()
-        self._fold_commits()
+        self._merge_small(_FULL_TIERS)
+        self._fold_commits(at_rows=2)
         for table in _SUMMED:
             self._sum_up(table, at_growth=1.0)
-        run = self.lake.connection.execute
-        run("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.1)")
-        run("CALL ducklake_merge_adjacent_files('lake')")
-        cut = datetime.now(UTC) - timedelta(minutes=self.keep_minutes)
-        self._expire(cut)
+        self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
         # What a transaction wrote that a crash cut off belongs to no snapshot; a day is longer than any transaction.
         day_ago = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-        run(f"CALL ducklake_delete_orphaned_files('lake', older_than => TIMESTAMPTZ '{day_ago}')")
+        self.lake.connection.execute(
+            f"CALL ducklake_delete_orphaned_files('lake', older_than => TIMESTAMPTZ '{day_ago}')"
+        )
 
-    def _files(self) -> list[tuple[str, int]]:
-        """(schema.table, bytes) of every data file of the current snapshot."""
+    def _files(self) -> list[_File]:
+        """Data files of the current snapshot that hold rows by `seq`."""
         meta = "__ducklake_metadata_lake"
         rows = self.lake.connection.execute(f"""
-            SELECT s.schema_name || '.' || t.table_name, f.file_size_bytes
+            SELECT s.schema_name || '.' || t.table_name, f.file_size_bytes,
+                v.min_value::BIGINT AS low, v.max_value::BIGINT AS high
             FROM {meta}.ducklake_data_file f
             JOIN {meta}.ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL
             JOIN {meta}.ducklake_schema s ON s.schema_id = t.schema_id AND s.end_snapshot IS NULL
-            WHERE f.end_snapshot IS NULL""").fetchall()
-        return [(str(name), int(size)) for name, size in rows]
+            JOIN {meta}.ducklake_column c ON c.table_id = t.table_id AND c.end_snapshot IS NULL
+                AND c.column_name = 'seq'
+            JOIN {meta}.ducklake_file_column_stats v ON v.data_file_id = f.data_file_id AND v.column_id = c.column_id
+            WHERE f.end_snapshot IS NULL ORDER BY low, high""").fetchall()
+        return [_File(*row) for row in rows]
 
-    def _crowded(self) -> dict[str, int]:
-        """Tables with too many files of a size, and the size below which to merge them."""
-        found: dict[str, int] = {}
-        files = self._files()
-        for name in {name for name, _ in files}:
-            sizes = [size for table, size in files if table == name]
-            low = 0
-            for limit, count in _TIERS:
-                if sum(low <= size < limit for size in sizes) >= count:
-                    found[name] = limit
-                low = limit
-        return found
+    def _merge_small(self, tiers: Sequence[tuple[int, int]]) -> None:
+        """Writes runs of small files anew as one file each.
 
-    def _merge(self, table: str, limit: int) -> None:
-        schema, name = table.split(".")
-        self.lake.connection.execute(
-            f"CALL ducklake_merge_adjacent_files('lake', '{name}', schema => '{schema}', max_file_size => {limit})"
-        )
+        By plain DML: it leaves what a reader on an older snapshot sees as it was, and one run of it is bounded.
+        """
+        for table in _ADJACENT:
+            files = [file for file in self._files() if file.table == table]
+            for limit, count in tiers:
+                for low, high in _runs(files, limit, count):
+                    self._rewrite(table, low, high)
 
-    def _fold_commits(self) -> None:
+    def _rewrite(self, table: str, low: int, high: int) -> None:
+        run = self.lake.connection.execute
+        chosen = f"seq BETWEEN {low} AND {high}"
+        with self.lake.transaction():
+            run(f"CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM {table} WHERE {chosen}")
+            run(f"DELETE FROM {table} WHERE {chosen}")
+            run(f"INSERT INTO {table} SELECT * FROM merged")
+        run("DROP TABLE temp.merged")
+
+    def _fold_commits(self, at_rows: int) -> None:
         """Keeps one row a source of what was committed, once there are many."""
         run = self.lake.connection.execute
         row = run("SELECT count(*), count(DISTINCT source) FROM store.commits").fetchone()
-        if not row or row[0] < 500 + 2 * row[1]:
+        if not row or row[0] < at_rows + 2 * row[1]:
             return
         with self.lake.transaction():
             run("""CREATE OR REPLACE TEMP TABLE folded AS

@@ -79,7 +79,7 @@ def _sendgrid() -> Sample:
 SAMPLES = {"sendgrid": _sendgrid()}
 BODIES = st.one_of(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
         max_leaves=12,
     )

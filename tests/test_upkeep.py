@@ -1,0 +1,129 @@
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from features.dedupe import SeenFacts
+from flows.delivery import DecodeWork, DropDuplicates, LandBatch
+from schemas.failures import LakeLocked, LakeTooNew
+from sinks.attach import connect, writer_pid
+from sinks.lake import Chunk, Lake
+from sinks.upkeep import Upkeep
+from tests.lakes import differences, rows, tables, works
+from tests.test_delivery import event
+
+
+def many_small_commits(lake: Lake, number: int, upkeep: Upkeep | None = None) -> None:
+    seen = SeenFacts(lake)
+    decode, drop, land = DecodeWork(), DropDuplicates(seen), LandBatch(lake, seen)
+    events = [
+        event(n, delivery_id=f"d{n // 4}", campaign_id=f"c{n % 3}", occurred_at=f"2026-01-05T10:{n % 60:02d}:00.000Z")
+        for n in range(number * 5)
+    ]
+    for turn, work in enumerate(works(events, [5])):
+        land(drop(decode(work)))
+        if upkeep and turn % 7 == 6:
+            upkeep.small()
+    lake.settle()
+
+
+def files(home: Path) -> int:
+    return len(list((home / "lake" / "data").rglob("*.parquet")))
+
+
+def test_upkeep_changes_files_and_no_row(tmp_path: Path) -> None:
+    kept, plain = tmp_path / "kept", tmp_path / "plain"
+    lake = Lake(plain)
+    many_small_commits(lake, 40)
+    lake.close()
+    lake = Lake(kept)
+    many_small_commits(lake, 40, Upkeep(lake, keep_minutes=0))
+    positions = lake.positions()
+    Upkeep(lake, keep_minutes=0).full()
+
+    assert positions == lake.positions()
+    lake.close()
+    assert differences(tables(plain), tables(kept)) == []
+    assert files(kept) < files(plain) / 4
+
+
+def test_a_reader_beside_a_writer_sees_whole_chunks_only_and_never_fails(home: Path) -> None:
+    lake = Lake(home)
+    lake.land(Chunk({"test": 0}))
+    odd: list[int] = []
+    ending = threading.Event()
+
+    def read() -> None:
+        connection = connect(home, read_only=True)
+        while not ending.is_set():
+            row = connection.execute(
+                "SELECT (SELECT count(*) FROM events), (SELECT sum(events) FROM store.commits)"
+            ).fetchone()
+            assert row is not None
+            if row[0] % 5 or row[0] != row[1]:
+                odd.append(row[0])
+        connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    many_small_commits(lake, 30, Upkeep(lake))
+    ending.set()
+    reader.join()
+    lake.close()
+
+    assert odd == []
+
+
+def test_a_second_writer_is_refused_and_told_who_the_first_is(home: Path) -> None:
+    lake = Lake(home)
+
+    with pytest.raises(LakeLocked, match=f"pid {writer_pid(home)}"):
+        Lake(home)
+    lake.close()
+    Lake(home).close()
+
+
+def test_a_lake_of_a_newer_release_is_refused_with_what_to_do(home: Path) -> None:
+    lake = Lake(home)
+    with lake.transaction() as connection:
+        connection.execute("UPDATE store.meta SET value = '99' WHERE name = 'format'")
+    lake.close()
+
+    with pytest.raises(LakeTooNew, match="lake format 99, this release knows 1\\); upgrade"):
+        Lake(home)
+
+
+def test_identity_hashes_are_made_anew_when_the_database_hashes_otherwise(home: Path) -> None:
+    lake = Lake(home)
+    many_small_commits(lake, 3)
+    before = lake.connection.execute("SELECT fact, delivery FROM store.facts ORDER BY event_id").fetchall()
+    with lake.transaction() as connection:
+        connection.execute("UPDATE store.meta SET value = 'other' WHERE name = 'hash'")
+        connection.execute("UPDATE store.facts SET fact = 1, delivery = 2")
+    lake.close()
+
+    lake = Lake(home)
+    assert before == lake.connection.execute("SELECT fact, delivery FROM store.facts ORDER BY event_id").fetchall()
+    lake.close()
+
+
+def test_old_minutes_with_many_rows_are_added_up_while_the_newest_wait(home: Path) -> None:
+    lake = Lake(home)
+    upkeep = Upkeep(lake)
+    start = datetime(2026, 1, 5, 10, tzinfo=UTC)
+    with lake.transaction() as connection:
+        for turn in range(6):
+            for minute in range(5):
+                at = (start + timedelta(minutes=minute)).isoformat()
+                connection.execute(
+                    f"INSERT INTO store.cells VALUES ('{at}', 'c{turn % 2}', 'email', 'sent', NULL, NULL, 1)"
+                )
+    upkeep.small()
+    found = lake.connection.execute(
+        "SELECT minute, count(*), sum(events) FROM store.cells GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    lake.close()
+
+    assert [(row[1], row[2]) for row in found] == [(2, 6), (2, 6), (6, 6), (6, 6), (6, 6)]
+    assert rows(home, "SELECT sum(events)::INT FROM metrics_campaign_minute") == [(30,)]
