@@ -58,6 +58,8 @@ class Lake:
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
             self._connection.execute("SET preserve_insertion_order = false")
+            # The system's own cache of files is enough; DuckDB's second one only makes memory grow with history.
+            self._connection.execute("SET enable_external_file_cache = false")
             # A chunk lands on one thread while the next is decoded on another: a second one only adds 40% of CPU.
             self._connection.execute("SET threads = 1")
             self._prepare()
