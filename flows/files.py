@@ -5,12 +5,12 @@ finished. Blocks are read ahead by one thread while the flow works on the block 
 """
 
 import gzip
-import io
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from schemas.failures import OutpulseError
 EVENT_BYTES: Final = 450
 """A usual event's length: a block of a file holds as many times this as a chunk has events."""
 BLOCK_BYTES: Final = 65_536 * EVENT_BYTES
+_DAMAGED: Final = (OSError, EOFError, zlib.error)
 FORMATS: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
 
 
@@ -58,6 +59,7 @@ class EventFile:
         self.path = path
         self.source = f"replay/{content_id(path)}"
         self.size_hint = path.stat().st_size
+        self._fault: OutpulseError | None = None
         self._kind = "parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "plain"
 
     def works(
@@ -84,7 +86,7 @@ class EventFile:
             _skip(file, position)
             rest = b""
             while True:
-                read = file.read(block_bytes)
+                read = self._read(file, block_bytes)
                 block = rest + read if rest else read
                 if not block:
                     return
@@ -103,13 +105,39 @@ class EventFile:
                 )
                 position += end
 
+    def _read(self, file: BinaryIO, size: int) -> bytes:
+        """Up to `size` bytes; of a damaged file all that can be read, and then the error.
+
+        Raises:
+            OutpulseError: the file is damaged here.
+        """
+        if self._fault is not None:
+            raise self._fault
+        pieces: list[bytes] = []
+        while size > 0:
+            try:
+                piece = file.read1(min(size, 2**17)) if isinstance(file, gzip.GzipFile) else file.read(size)
+            except _DAMAGED as error:
+                self._fault = OutpulseError(f"{self.path} is damaged: {error}; the events before that have landed")
+                if pieces:
+                    break
+                raise self._fault from None
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces) if len(pieces) != 1 else pieces[0]
+
     def _opened(self) -> BinaryIO:
         if self._kind == "gzip":
-            return io.BufferedReader(gzip.open(self.path), 2**20)
+            return cast("BinaryIO", gzip.open(self.path))
         return self.path.open("rb")
 
     def _rows(self, position: int) -> Iterator[Work]:
-        file = pq.ParquetFile(self.path)
+        try:
+            file = pq.ParquetFile(self.path)
+        except (OSError, pa.ArrowException) as error:
+            raise OutpulseError(f"{self.path} is not a Parquet file: {error}") from None
         total, row = file.metadata.num_rows, 0
         for batch in file.iter_batches(batch_size=65_536):
             if row + len(batch) > position:

@@ -64,7 +64,7 @@ def run_flows(
             _add_delivery(flow, writer)
         # Bytewax 0.21.1 ends a flow with recovery after its first epoch when no source in it keeps state.
         recovery = _recovery(home, flow) if "normalize" in names else None
-        run_main(flow, epoch_interval=_EPOCH, recovery_config=recovery)
+        _run(flow, recovery, writer)
     finally:
         if writer:
             writer.close()
@@ -74,11 +74,18 @@ def run_replay(writer: Writer) -> None:
     """Lands the writer's files through the delivery flow; returns when all of them are in the lake."""
     flow = Dataflow("outpulse-replay")
     _add_delivery(flow, writer)
-    run_main(flow, epoch_interval=_EPOCH)
+    _run(flow, None, writer)
 
 
 def _add_delivery(flow: Dataflow, writer: Writer) -> None:
     delivery.build(flow, WorkSource(writer.take), CallSink(writer.land), writer.seen, writer.decode)
+
+
+def _run(flow: Dataflow, recovery: RecoveryConfig | None, writer: Writer | None) -> None:
+    """Runs a flow to its end, and raises what ended its writer."""
+    run_main(flow, epoch_interval=_EPOCH, recovery_config=recovery)
+    if writer is not None and writer.fault is not None:
+        raise writer.fault
 
 
 def _recovery(home: Path, flow: Dataflow) -> RecoveryConfig:

@@ -80,6 +80,7 @@ class Writer:
         self._jobs = Jobs(self.home) if self.log is not None else None
         self._jobs_at = 0.0
         self._upkeep_at = time.monotonic()
+        self.fault: OutpulseError | None = None
         self._files_turn = True
         self._paced_from: tuple[float, float] | None = None
         self._replays = [self._replay_of(file, None) for file in self.files]
@@ -90,21 +91,31 @@ class Writer:
         Raises:
             StopIteration: asked to stop, or (not following) nothing is left.
         """
-        if self.stopping.is_set():
+        if self.stopping.is_set() or self.fault is not None:
             raise StopIteration
-        self._do_jobs()
-        work = self._next()
-        if work is not None:
-            return work
-        self.lake.settle()
-        self._tidy()
+        try:
+            self._do_jobs()
+            work = self._next()
+            if work is not None:
+                return work
+            self.lake.settle()
+            self._tidy()
+        except OutpulseError as error:  # ends the flow cleanly: what Bytewax raises it also prints at length
+            self._fail(error)
+            raise StopIteration from None
         if not self.follow and not self._replays:
             raise StopIteration
         return None
 
     def land(self, batch: Batch) -> None:
         """The flow's last step."""
-        self._land(batch)
+        if self.fault is not None:
+            return
+        try:
+            self._land(batch)
+        except OutpulseError as error:
+            self._fail(error)
+            return
         self._landed.update(batch.cursors)
         for replay in self._replays:
             if replay.file.source in batch.cursors:
@@ -113,6 +124,11 @@ class Writer:
             self.on_landed(batch)
         if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
             self._tidy()
+
+    def _fail(self, error: OutpulseError) -> None:
+        """Ends the whole flow; `fault` is raised by who runs it."""
+        self.fault = error
+        self.stopping.set()
 
     def close(self) -> None:
         """Closes the lake and the list of jobs."""
@@ -133,7 +149,14 @@ class Writer:
     def _from_file(self) -> Work | None:
         while self._replays:
             replay = self._replays[0]
-            work = replay.held or next(replay.works, None)
+            try:
+                work = replay.held or next(replay.works, None)
+            except OutpulseError as error:
+                if not replay.job or not self._jobs:
+                    raise
+                self._replays.pop(0)  # a damaged file must not stop the live events
+                self._jobs.mark(replay.job, "failed", str(error))
+                continue
             replay.held = None
             if work is not None and self._is_early(work):
                 replay.held = work
@@ -190,7 +213,8 @@ class Writer:
             self._replays.append(self._replay_of(EventFile(Path(job.args["path"])), job))
             return
         retention = self.settings.log.retention_days
-        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention)
+        args = {**job.args, "job": str(job.id)}
+        result = do_in_lake(job.verb, args, self.lake, self.log, self._upkeep, retention)
         self.seen.clear()
         self._jobs.mark(job, "done", result)
 
@@ -234,8 +258,7 @@ def do_in_lake(
             expire_log(log, lake.positions(), retention_days)
         return "maintained"
     if verb == "sql":
-        with lake.transaction() as connection:
-            connection.execute(args["query"])
+        lake.run_once(f"job/{args['job']}", args["query"])
         return "done"
     if verb == "rebuild":
         if log is None:

@@ -53,16 +53,17 @@ def _lines(adapter: Adapter, provider: str, path: Path, settings: ProviderSettin
         except RequestRefused as error:
             return [{"request": path.name, "refused": str(error)}]
     parsed = adapter.parse(request)
-    replies = {reply.event_id: reply for reply in parsed.replies}
-    lines = [_event_line(event, replies.get(event.event_id), path.name) for event in parsed.events]
+    replies = {(reply.event_id, reply.recipient): reply for reply in parsed.replies}
+    lines = [_event_line(event, replies, path.name) for event in parsed.events]
     dead = [{"request": path.name, "dead_letter": item.reason, "detail": item.detail} for item in parsed.rejected]
     return [*lines, *dead]
 
 
-def _event_line(event: Event, reply: Reply | None, name: str) -> dict[str, Any]:
+def _event_line(event: Event, replies: Mapping[tuple[str, str | None], Reply], name: str) -> dict[str, Any]:
     line = {field: getattr(event, field) for field in Event.__struct_fields__}
-    if reply is not None:
-        line |= {"subject": reply.subject, "text": reply.text, "headers": reply.headers}
+    if event.kind is Kind.REPLIED:
+        reply = replies.get((event.event_id, event.recipient)) or replies.get((event.event_id, None))
+        line |= {field: getattr(reply, field, None) for field in ("subject", "text", "headers")}
     return {**line, "request": name}
 
 

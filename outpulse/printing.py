@@ -1,10 +1,9 @@
 """Rows on a terminal, as CSV, and as JSON."""
 
 import base64
-import csv
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,22 +39,49 @@ def _readable(value: bytes) -> str:
         return "base64:" + base64.b64encode(value).decode()
 
 
-def print_json(rows: Sequence[Mapping[str, Any]]) -> None:
+def unique(names: Sequence[str]) -> list[str]:
+    """The names of columns, a repeated one with a number: `a, a_1`; an object has each key once."""
+    found: list[str] = []
+    for name in names:
+        number = 0
+        while (one := f"{name}_{number}" if number else name) in found:
+            number += 1
+        found.append(one)
+    return found
+
+
+def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON array of objects on stdout, and nothing else."""
-    sys.stdout.buffer.write(msgspec.json.encode([plain(dict(row)) for row in rows]) + b"\n")
-    sys.stdout.buffer.flush()
+    out = sys.stdout.buffer
+    out.write(b"[")
+    for number, row in enumerate(rows):
+        out.write((b",\n" if number else b"") + msgspec.json.encode(plain(dict(row))))
+    out.write(b"]\n")
+    out.flush()
 
 
-def print_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """CSV with a header."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
+def print_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """CSV with a header, in UTF-8: null is nothing, text of no length `""`, maps and lists are JSON."""
+    out = sys.stdout.buffer
+    out.write(",".join(map(_quoted, names)).encode() + b"\n")
     for row in rows:
-        values = [plain(value) for value in row]
-        writer.writerow([msgspec.json.encode(v).decode() if isinstance(v, (dict, list)) else v for v in values])
+        line = ",".join("" if value is None else _quoted(_cell(value)) for value in row)
+        out.write((line or '""').encode() + b"\n")  # readers take a blank line for no row at all
+    out.flush()
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+def _cell(value: Any) -> str:  # noqa: ANN401 - any SQL value
+    """A value as people and spreadsheets read it."""
+    found = plain(value)
+    return found if isinstance(found, str) else "" if found is None else msgspec.json.encode(found).decode()
+
+
+def _quoted(text: str) -> str:
+    # Not the csv module: it leaves a lone carriage return unquoted, which readers take for the end of a row.
+    return '"' + text.replace('"', '""') + '"' if not text or any(sign in text for sign in ',"\r\n') else text
+
+
+def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """A table for people."""
     from rich.console import Console
     from rich.table import Table
@@ -63,7 +89,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[Any]], title: str 
 
     table = Table(title=title, title_justify="left")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(plain(value))) for value in row))
+        table.add_row(*(Text("" if value is None else _cell(value)) for value in row))
     Console().print(table)

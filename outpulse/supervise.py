@@ -1,5 +1,6 @@
 """`outpulse up`: the parts as processes; what dies is started again with back-off, what is asked to stop stops cleanly."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -67,17 +68,22 @@ def check_port(host: str, port: int, setting: str) -> None:
         OutpulseError: names the port and the setting to change.
     """
     deadline = time.monotonic() + _ORPHAN_SECONDS
-    while True:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise OutpulseError(f"cannot listen on {host}:{port}: {error.strerror}; change {setting}") from None
-            else:
-                return
+    while (error := _bind_error(host, port)) is not None:
+        if getattr(error, "errno", None) != errno.EADDRINUSE or time.monotonic() > deadline:
+            why = getattr(error, "strerror", None) or error
+            raise OutpulseError(f"cannot listen on {host}:{port}: {why}; change {setting}")
         time.sleep(0.1)
+
+
+def _bind_error(host: str, port: int) -> Exception | None:
+    """Why a socket cannot be bound; None when it can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            return error
+    return None
 
 
 class UpLock:

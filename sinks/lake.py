@@ -147,6 +147,18 @@ class Lake:
         self.derive_in_transaction(self._seq)
         self._derived = self._seq
 
+    def run_once(self, name: str, statement: str) -> None:
+        """Runs a statement in a transaction that notes its name, so that a crash cannot make it run twice.
+
+        Raises:
+            LakeError: the statement failed; nothing was changed.
+        """
+        if name in self.positions():
+            return
+        with self.transaction() as connection:
+            connection.execute(statement)
+            connection.execute("INSERT INTO store.commits VALUES (?, ?, 1, 0, 0, 0, NULL, now())", [self._seq, name])
+
     def next_seq(self) -> int:
         """The number of the commit that is being made."""
         return self._seq + 1
