@@ -1,10 +1,9 @@
 """`outpulse normalize`: recorded webhook requests through a provider's adapter, for looking and for checks."""
 
 import base64
-import binascii
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ import msgspec
 from adapters import REGISTRY, Adapter
 from outpulse.settings import ProviderSettings, provider_settings
 from schemas.decode import load_json
-from schemas.events import Event, RawRequest, Reply
+from schemas.events import Event, Kind, RawRequest, Reply
 from schemas.failures import BadEvent, OutpulseError, RequestRefused
 from schemas.instants import from_epoch_ms, parse_ms
 
@@ -73,7 +72,7 @@ def recorded_request(provider: str, path: Path) -> RawRequest:
     A bare body counts as received when the file was last changed.
 
     Raises:
-        OutpulseError: the file cannot be read, or its `received_at` is no time.
+        OutpulseError: the file cannot be read, or it is a record with something wrong in it.
     """
     try:
         content = path.read_bytes()
@@ -83,7 +82,7 @@ def recorded_request(provider: str, path: Path) -> RawRequest:
     record: Any = None
     with suppress(BadEvent):
         record = load_json(content)
-    if not isinstance(record, dict) or not {"body", "headers"} <= set(record):
+    if not isinstance(record, dict) or "body" not in record or not {"headers", "method"} & set(record):
         return RawRequest(
             provider=provider,
             method="POST",
@@ -102,19 +101,30 @@ def recorded_request(provider: str, path: Path) -> RawRequest:
         method=str(record.get("method") or "POST"),
         url=url,
         received_at=received,
-        headers={str(name).lower(): str(value) for name, value in dict(record["headers"]).items()},
+        headers=_headers(record, path),
         body=_body(record, path),
         inbound="/inbound/" in url,
     )
 
 
+def _headers(record: dict[str, Any], path: Path) -> dict[str, str]:
+    headers = record.get("headers") or {}
+    if not isinstance(headers, dict):
+        raise OutpulseError(f"{path}: headers is a JSON {type(headers).__name__}, valid is an object of name and value")
+    return {name.lower(): value if isinstance(value, str) else str(value) for name, value in headers.items()}
+
+
 def _body(record: dict[str, Any], path: Path) -> bytes:
-    body = record["body"]
+    body, encoding = record["body"], record.get("body_encoding")
+    if encoding not in {None, "", "base64"}:
+        raise OutpulseError(f"{path}: body_encoding is {encoding!r}, valid is base64, or none for text")
+    if body is None:
+        return b""
     if not isinstance(body, str):
         return _ENCODE(body)
-    if record.get("body_encoding") == "base64":
-        try:
-            return base64.b64decode(body, validate=True)
-        except binascii.Error as error:
-            raise OutpulseError(f"{path}: body is not base64: {error}") from None
-    return body.encode("utf-8", "surrogatepass")
+    if not encoding:
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError as error:
+        raise OutpulseError(f"{path}: body is not base64: {error}") from None

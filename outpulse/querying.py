@@ -83,9 +83,7 @@ def _run(connection: duckdb.DuckDBPyConnection, query: str, form: str) -> None:
     names = [name for name, _ in columns]
     if form == "json":
         keys, readers = unique(names), [_reader(kind) for _, kind in columns]
-        print_json(
-            {key: read(value) for key, read, value in zip(keys, readers, row, strict=True)} for row in rows
-        )
+        print_json({key: read(value) for key, read, value in zip(keys, readers, row, strict=True)} for row in rows)
     elif form == "csv":
         print_csv(names, rows)
     else:
