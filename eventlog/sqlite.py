@@ -79,7 +79,8 @@ class SqliteLog:
                     offsets = self._offsets_of(connection, records, before)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
         return offsets
 
@@ -115,9 +116,10 @@ class SqliteLog:
         """How many files the stream has, or will have when first written."""
         known = self._counts.get(stream)
         if known is None:
-            known = len(list(self._folder.glob(f"{stream}-*.sqlite"))) or self._partitions
+            found = [int(path.stem.rsplit("-", 1)[1]) for path in self._folder.glob(f"{stream}-*.sqlite")]
+            known = max(found) + 1 if found else self._partitions
             with _as_log_error(f"cannot open the {stream} log in {self._folder}"):
-                for partition in range(known):
+                for partition in reversed(range(known)):  # the highest first: who looks meanwhile counts all
                     self._connection(stream, partition)
             self._counts[stream] = known
         return known

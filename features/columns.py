@@ -169,7 +169,8 @@ def _typed(found: pa.Table) -> tuple[pa.Table, Mask]:
 
 def _assembled(found: pa.Table, occurred: pa.ChunkedArray, received: pa.ChunkedArray) -> pa.Table:
     """A table by `FACT_SCHEMA` from its parts."""
-    day = pc.cast(pc.floor(pc.divide(pc.cast(pc.cast(occurred, pa.int64()), pa.float64()), float(_DAY_US))), pa.int32())
+    microseconds = np.asarray(pc.fill_null(pc.cast(occurred, pa.int64()), 0))
+    day = pa.chunked_array([pa.array((microseconds // _DAY_US).astype(np.int32))])
     made = {"occurred_at": occurred, "received_at": received, "day": day}
     return pa.Table.from_arrays([made[n] if n in made else found[n] for n in FACT_SCHEMA.names], schema=FACT_SCHEMA)
 

@@ -120,7 +120,8 @@ class SeenFacts:
             return
         seen = self._lake.known_facts(days[rows], hashes[rows])
         for _, other_days, other in self._under_way:
-            seen |= np.isin(hashes[rows], other) & np.isin(days[rows], other_days)
+            for day in np.intersect1d(days[rows], other_days):
+                seen |= (days[rows] == day) & np.isin(hashes[rows], other[other_days == day])
         keep[rows[seen]] = False
         fresh = rows[~seen]
         if len(fresh):

@@ -69,7 +69,12 @@ def _parse(record: Stored) -> tuple[RawRequest | None, Parsed]:
     if adapter is None:
         detail = f"provider is {request.provider!r}, valid are {', '.join(sorted(REGISTRY))}"
         return request, Parsed(rejected=[Rejected("unknown provider", detail, request.body)])
-    return request, adapter.parse(request)
+    try:
+        return request, adapter.parse(request)
+    except Exception as error:  # noqa: BLE001 - a fault of one adapter must not stop all providers' events
+        return request, Parsed(
+            rejected=[Rejected("adapter failed", f"{type(error).__name__} in adapter", request.body)]
+        )
 
 
 def _logged(event: Event, place: dict[str, int]) -> LoggedEvent:

@@ -151,9 +151,11 @@ class Writer:
             replay = self._replays[0]
             try:
                 work = replay.held or next(replay.works, None)
-            except OutpulseError as error:
+            except Exception as error:
                 if not replay.job or not self._jobs:
-                    raise
+                    if isinstance(error, OutpulseError):
+                        raise
+                    raise OutpulseError(f"{replay.file.path} cannot be read: {error}") from error
                 self._replays.pop(0)  # a damaged file must not stop the live events
                 self._jobs.mark(replay.job, "failed", str(error))
                 continue
@@ -203,8 +205,8 @@ class Writer:
                 continue
             try:
                 self._do(job)
-            except OutpulseError as error:
-                self._jobs.mark(job, "failed", str(error))
+            except Exception as error:  # noqa: BLE001 - what somebody asked for must not stop the live events
+                self._jobs.mark(job, "failed", str(error) or type(error).__name__)
 
     def _do(self, job: Job) -> None:
         assert self._jobs is not None  # noqa: S101 - only called with jobs
@@ -213,8 +215,7 @@ class Writer:
             self._replays.append(self._replay_of(EventFile(Path(job.args["path"])), job))
             return
         retention = self.settings.log.retention_days
-        args = {**job.args, "job": str(job.id)}
-        result = do_in_lake(job.verb, args, self.lake, self.log, self._upkeep, retention)
+        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention)
         self.seen.clear()
         self._jobs.mark(job, "done", result)
 
@@ -258,7 +259,7 @@ def do_in_lake(
             expire_log(log, lake.positions(), retention_days)
         return "maintained"
     if verb == "sql":
-        lake.run_once(f"job/{args['job']}", args["query"])
+        lake.run_once(f"job/{args['key']}", args["query"])
         return "done"
     if verb == "rebuild":
         if log is None:

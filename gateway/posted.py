@@ -102,7 +102,7 @@ def _split(body: bytes) -> list[bytes] | list[msgspec.Raw]:
         if start == b"[":
             return _MANY(body)
         return [_ONE(body)]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         pass
     if start != b"[":  # lines; of each the item's own decoding says what is wrong
         return [line for line in body.split(b"\n") if line and not line.isspace()]
@@ -120,7 +120,7 @@ def _plain(raw: bytes | msgspec.Raw, received_at: str, received_ms: int) -> Logg
             received_at = from_epoch_ms(received_ms)
         check_instants(occurred_ms, received_ms)
         occurred_at = from_epoch_ms(occurred_ms)
-    except (msgspec.DecodeError, ValueError, OverflowError):
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         return None
     if not posted.event_id or posted.text is not None or posted.subject is not None or posted.headers is not None:
         return None

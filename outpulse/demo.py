@@ -22,7 +22,7 @@ from schemas.failures import HomeError, OutpulseError
 
 DEMO_HOME: Final = Path(".outpulse-demo")
 _MARK: Final = "demo.json"
-_KEPT: Final = frozenset({_MARK, "up.lock"})
+_KEPT: Final = frozenset({_MARK, "up.lock", "outpulse.toml"})
 _SETTLE_SECONDS: Final = 90.0
 
 LAKE_COUNTS: Final = {
@@ -42,7 +42,7 @@ LAKE_COUNTS: Final = {
 
 def run_demo(home: Home, *, days: int, seed: int, headless: bool, as_json: bool) -> int:
     """Runs the demo; 1 when world and lake disagree."""
-    place = home.path if home.config or _is_chosen(home) else DEMO_HOME
+    place = home.path if _is_chosen(home) else DEMO_HOME
     _refuse_other_data(place)
     key, environment = _environment()
     os.environ.update(environment)

@@ -109,7 +109,8 @@ def _lake(home: Home) -> Iterator[Row]:
         "SELECT sum(events)::BIGINT, sum(duplicates)::BIGINT, max(newest), max(landed_at) FROM store.commits"
     ).fetchone() or (0, 0, None, None)
     seconds = None if landed_at is None else round(time.time() - landed_at.timestamp())
-    fresh = "nothing landed yet" if seconds is None else f"last commit {seconds} s ago, newest event {as_of:%F %T} UTC"
+    newest = "none" if as_of is None else f"{as_of:%F %T} UTC"
+    fresh = "nothing landed yet" if seconds is None else f"last commit {seconds} s ago, newest event {newest}"
     yield _row("lake", "there", f"{events or 0} events, {duplicates or 0} duplicates dropped, {fresh}")
     reasons = connection.execute(
         "SELECT coalesce(provider, '-'), reason, count(*) FROM dead_letters GROUP BY ALL ORDER BY 3 DESC, 2 LIMIT 10"

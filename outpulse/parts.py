@@ -131,7 +131,7 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
                 try:
                     upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
                     retention = home.settings.log.retention_days
-                    result = do_in_lake(verb, {**args, "job": str(job.id)}, lake, home.log(), upkeep, retention)
+                    result = do_in_lake(verb, args, lake, home.log(), upkeep, retention)
                 except OutpulseError as error:
                     jobs.mark(job, "failed", str(error))
                     raise

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
@@ -69,7 +70,7 @@ def _write(home: Home, query: str | None) -> int:
 
     if query is None:
         raise OutpulseError("--write needs the query on the command line")
-    ask_writer(home, "sql", query=query)
+    ask_writer(home, "sql", query=query, key=uuid.uuid4().hex)
     return 0
 
 

@@ -83,8 +83,11 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         "event_id": "e.event_id",
     },
     """(SELECT * FROM store.facts WHERE kind = 'replied') e
-    LEFT JOIN (SELECT DISTINCT ON (event_id, provider) * FROM store.replies ORDER BY seq) r
-        ON r.event_id = e.event_id AND (r.provider = e.provider OR r.provider IS NULL)
+    LEFT JOIN LATERAL (
+        SELECT w.text FROM store.replies w
+        WHERE w.event_id = e.event_id AND (w.provider = e.provider OR w.provider IS NULL)
+            AND (w.recipient = e.recipient OR w.recipient IS NULL)
+        ORDER BY w.provider IS NULL, w.recipient IS NULL, w.seq, w.text LIMIT 1) r ON true
     LEFT JOIN (SELECT id, delivery_id, campaign_id, sender, provider, message_id, recipient FROM message_deliveries) d
         ON (d.delivery_id = e.delivery_id) OR (e.delivery_id IS NULL AND d.message_id = e.message_id
             AND d.provider IS NOT DISTINCT FROM e.provider AND d.recipient IS NOT DISTINCT FROM e.recipient)""",
