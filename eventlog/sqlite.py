@@ -169,8 +169,17 @@ class SqliteLog:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    """A connection in WAL mode; SQLite does not wait when two processes switch a new file to it at once, so this does."""
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
     connection.execute("PRAGMA synchronous=FULL")  # in WAL mode: every commit is on disk before it returns
     connection.executescript(_SCHEMA)
     return connection
