@@ -208,7 +208,6 @@ def by_the_rules(written: bytes) -> tuple[list[Any], list[str], int]:
     return values, [], int(reply is not None)
 
 
-@pytest.mark.xfail(strict=False, reason="waits for a patch of features/columns.py")
 @settings(max_examples=150)
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 def test_columns_say_of_each_line_what_the_rules_say_of_it_alone(written: list[bytes]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,6 @@ Fact = tuple[int, int]
 DAYS: Final = st.sampled_from([-1, 0, 1, 2, 3, 20_000, 29_218])
 HASHES: Final = st.sampled_from([0, 1, 2, 3, 2**63, 2**64 - 1])
 ROWS: Final = st.lists(st.tuples(DAYS, HASHES), max_size=12)
-PENDING: Final = pytest.mark.xfail(strict=False, reason="waits for a patch of features/dedupe.py")
 CAPACITIES: Final = st.sampled_from([0, 1, 4, 9, 1000])
 
 
@@ -54,7 +52,6 @@ def expected(rows: Sequence[Fact], known: set[Fact]) -> list[bool]:
     return firsts
 
 
-@PENDING
 @settings(max_examples=400)
 @given(st.lists(st.tuples(ROWS, st.integers(0, 3)), max_size=30), CAPACITIES)
 def test_a_fact_is_kept_once_however_little_is_remembered_and_however_late_the_lake(
@@ -73,7 +70,6 @@ def test_a_fact_is_kept_once_however_little_is_remembered_and_however_late_the_l
         del under_way[:committing]
 
 
-@PENDING
 @settings(max_examples=150)
 @given(st.lists(st.tuples(ROWS, st.booleans(), st.booleans()), max_size=15), CAPACITIES)
 def test_after_a_crash_what_the_lake_lacks_comes_again_and_is_kept_again(
@@ -124,7 +120,6 @@ def test_days_in_memory_are_not_asked_of_the_lake_again() -> None:
     assert lake.loads == 2
 
 
-@PENDING
 def test_of_a_hash_on_two_days_each_is_a_fact_of_its_own_while_both_are_under_way() -> None:
     seen = SeenFacts(Landed(), capacity=0)
 

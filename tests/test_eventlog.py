@@ -27,9 +27,6 @@ KEYS: Final = st.none() | st.sampled_from([b"a", b"b", b"c", b"d"])
 RECORDS: Final = st.lists(st.builds(Record, KEYS, st.binary(max_size=4)), max_size=8)
 
 
-PENDING: Final = pytest.mark.xfail(strict=False, reason="waits for a patch of eventlog/sqlite.py")
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[SqliteLog]:
     opened = SqliteLog(tmp_path)
@@ -253,7 +250,6 @@ def processes() -> Iterator[Pool]:
         yield pool
 
 
-@PENDING
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_readers_miss_nothing_and_see_one_order_while_others_append(
     tmp_path: Path, processes: Pool, partitions: int
@@ -294,7 +290,6 @@ def open_and_append(folder: str, partitions: int, name: str) -> tuple[int, str]:
     return found, ""
 
 
-@PENDING
 @pytest.mark.parametrize("partitions", [1, 4])
 def test_many_processes_may_open_a_fresh_folder_at_the_same_moment(
     tmp_path: Path, processes: Pool, partitions: int
