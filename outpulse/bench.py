@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import msgspec
 
 from outpulse.home import Home
 from outpulse.printing import print_table
@@ -50,9 +51,8 @@ def run_bench(home: Home, file: Path | None, *, events: int, as_json: bool) -> i
         }
     ]
     if as_json:
-        from outpulse.printing import print_json
-
-        print_json(rows)
+        sys.stdout.buffer.write(msgspec.json.encode(rows[0]) + b"\n")
+        sys.stdout.buffer.flush()
     else:
         print_table(list(rows[0]), [list(rows[0].values())])
     if ours["facts"] != theirs["facts"]:

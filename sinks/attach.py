@@ -8,6 +8,7 @@ wheels of exactly DuckDB's version and are loaded by path with signature checks 
 import fcntl
 import importlib.util
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -120,9 +121,7 @@ class WriterLock:
             raise HomeError(
                 f"the home folder {home} cannot be written: {error.strerror}; choose another with --home"
             ) from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not self._taken():
             holder = os.pread(self._file, 32, 0).decode("ascii", "replace").strip()
             os.close(self._file)
             raise LakeLocked(
@@ -130,6 +129,17 @@ class WriterLock:
             ) from None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def _taken(self) -> bool:
+        """Takes the lock; tries for a moment, since a look at who writes (`writer_pid`) holds it for one too."""
+        for _ in range(10):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(0.03)
+            else:
+                return True
+        return False
 
     def release(self) -> None:
         """Gives the right back; harmless when repeated."""
