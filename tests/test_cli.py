@@ -10,14 +10,17 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import psutil
 import pytest
 
+from adapters import REGISTRY, Parsed
 from data.bulk import write_ndjson
 from outpulse.cli import cli
-from schemas.events import EVENT_FIELDS
+from outpulse.normalizing import run_normalize
+from schemas.events import EVENT_FIELDS, Event, Kind, Reply
 from tests.lakes import differences, tables
 from tests.processes import answers, free_port, parts, run, start, stop, wait_until
 from tests.signing import sendgrid_keypair, sign_sendgrid
@@ -303,6 +306,26 @@ def test_normalize_checks_the_proof_by_the_clock_of_the_recording(tmp_path: Path
     assert "signature" in found[0]["refused"]
     assert "stale" in found[2]["refused"]
     assert normalized("--secrets", tmp_path / "secrets.json", good) == [found[1]]
+
+
+def test_normalize_prints_a_reply_as_one_line_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    at: dict[str, Any] = {"occurred_at": RECEIVED, "provider": "sendgrid"}
+    people = ("ada@example.com", "bob@example.com", "eve@example.com")
+    events = [Event(event_id="r", kind=Kind.REPLIED, recipient=one, **at) for one in people]
+    words: dict[str, Any] = {"subject": "Re: hi", "headers": {"from": "x"}}
+    replies = [Reply(event_id="r", recipient=one, text=f"I am {one}", **words, **at) for one in reversed(people[:2])]
+    adapter = SimpleNamespace(parse=lambda _: Parsed([*events, Event(event_id="o", kind=Kind.OPENED, **at)], replies))
+    monkeypatch.setitem(REGISTRY, "sendgrid", adapter)
+
+    assert run_normalize("sendgrid", [recorded(tmp_path / "a.json", "")], None) == 0
+    found = [json.loads(one) for one in capfdbinary.readouterr().out.splitlines()]
+    assert [list(one) for one in found] == [[*EVENT_FIELDS, "subject", "text", "headers", "request"]] * 3 + [
+        [*EVENT_FIELDS, "request"]
+    ]
+    assert [one.get("text") for one in found] == ["I am ada@example.com", "I am bob@example.com", None, None]
+    assert (found[0]["subject"], found[0]["headers"]) == ("Re: hi", {"from": "x"})
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,16 @@ def test_a_large_post_is_taken_whole(log: WatchedLog) -> None:
     assert log.appends == [("events", 1000)]
 
 
+def test_a_reply_of_10_mb_is_stored_whole(log: WatchedLog) -> None:
+    words = "yes, gladly " * 900_000
+    settings = msgspec.structs.replace(SETTINGS, gateway=GatewaySettings(token="sesame"))
+    items = [EVENT, EVENT | {"event_id": "e-2", "kind": "replied", "text": words}, EVENT | {"event_id": "e-3"}]
+
+    assert ask(log, "POST", "/events", settings, json=items, headers=TOKEN).json() == {"accepted": 3, "rejected": []}
+    assert [msgspec.json.decode(one.value, type=Reply).text for one in log.streams["replies"]] == [words]
+    assert [event.event_id for event in log.events()] == ["e-1", "e-2", "e-3"]
+
+
 def test_without_a_token_in_the_settings_the_answer_is_403(log: WatchedLog) -> None:
     answer = ask(log, "POST", "/events", Settings(), json=EVENT, headers={"authorization": "Bearer "})
 

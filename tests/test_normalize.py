@@ -157,6 +157,17 @@ def test_an_event_is_known_by_the_request_it_came_from_whatever_its_texts_hold(
     assert rows(home, "SELECT reason, origin, raw_partition, raw_offset FROM store.facts") == [(reason, "raw", 0, 2)]
 
 
+@PENDING
+def test_very_long_events_in_the_log_do_not_stop_the_flow(home: Path, log: SqliteLog) -> None:
+    long = {"a": "x" * 20 * 2**20}
+    event, *_ = sendgrid.parse(request([item(1)])).events
+    append_events(log, event, msgspec.structs.replace(event, event_id="long", attributes=long))
+    append_events(log, *(msgspec.structs.replace(event, event_id=f"{n}", reason="x" * 2**20) for n in range(40)))
+    drain(home)
+
+    assert rows(home, "SELECT count(*), max(length(attributes['a'])) FROM events") == [(42, 20 * 2**20)]
+
+
 class Changed:
     """SendGrid's adapter with another `parse`."""
 
