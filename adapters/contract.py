@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.events import Event, RawRequest, Reply
+from schemas.events import Event, Kind, RawRequest, Reply
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -60,6 +60,11 @@ class Adapter(Protocol):
 
     name: str
     """The provider's name in URLs, settings and events."""
+
+    @property
+    def VOCABULARY(self) -> Mapping[str, Kind]:  # noqa: N802 - a constant of a module
+        """Every name of an event that has a kind of ours; where fields beside the name decide, the usual kind."""
+        ...
 
     def verify(self, request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
         """Checks the proof on the raw bytes; `now_ms` is the real clock in milliseconds since 1970.

@@ -20,17 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from adapters.contract import Parsed, ProofSettings, Rejected
-from adapters.facts import (
-    OUR_KEYS,
-    bare_address,
-    class_by_code,
-    epoch_ms_of,
-    fact_id,
-    machine_by_agent,
-    optional_text,
-    rejected_item,
-    text_of,
-)
+from adapters.facts import OUR_KEYS, bare_address, class_by_code, machine_by_agent, optional_text
 from adapters.proofs import (
     check_age,
     check_credentials,
@@ -39,10 +29,21 @@ from adapters.proofs import (
     required_header,
     signed_ms,
 )
-from schemas.decode import check_instants, load_json
-from schemas.events import BounceClass, Channel, Event, Kind, RawRequest
+from adapters.reading import (
+    Receipt,
+    attributes_of,
+    body_of,
+    event_of,
+    kind_of,
+    object_of,
+    occurred_ms,
+    our_keys,
+    read_items,
+    receipt_of,
+    whole_rejected,
+)
+from schemas.events import BounceClass, Event, Kind, RawRequest
 from schemas.failures import BadEvent, RequestRefused
-from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
 
 name: str = "sendgrid"
 
@@ -134,48 +135,29 @@ def parse(request: RawRequest) -> Parsed:
     if request.inbound:
         return Parsed(rejected=[Rejected("inbound not supported", "Inbound Parse is not read yet", request.body)])
     try:
-        body = load_json(request.body)
+        return read_items(_items(body_of(request)), receipt_of(request), _event)
     except BadEvent as bad:
-        return Parsed(rejected=[Rejected(bad.reason, str(bad), request.body)])
+        return whole_rejected(request, bad)
+
+
+def _items(body: Any) -> list[Any]:  # noqa: ANN401 - JSON is anything
     if isinstance(body, dict) and "event" in body:
-        body = [body]
-    if not isinstance(body, list):
-        detail = f"a JSON {type(body).__name__}, valid is an array of events"
-        return Parsed(rejected=[Rejected("not an array", detail, request.body)])
-    received_ms = _received_ms(request.received_at)
-    received_at = None if received_ms is None else from_epoch_ms(received_ms)
-    parsed = Parsed(events=[], rejected=[])
-    for item in body:
-        try:
-            parsed.events.append(_event(item, received_at, received_ms))
-        except BadEvent as bad:
-            parsed.rejected.append(rejected_item(item, bad.reason, str(bad)))
-        except (RecursionError, ValueError, OverflowError) as error:  # absurd nesting, numbers of thousands of digits
-            parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200]))
-    return parsed
+        return [body]
+    if isinstance(body, list):
+        return body
+    raise BadEvent("not an array", f"a JSON {type(body).__name__}, valid is an array of events")
 
 
-def _received_ms(received_at: str) -> int | None:
-    try:
-        return parse_ms(received_at)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _event(item: Any, received_at: str | None, received_ms: int | None) -> Event:  # noqa: ANN401 - JSON is anything
+def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
     """One event of a batch.
 
     Raises:
         BadEvent: unknown name, no object, no time or an impossible one.
     """
-    if not isinstance(item, dict):
-        raise BadEvent("not an object", f"a JSON {type(item).__name__}, valid is an object")
-    kind = _kind(item.get("event"))
-    occurred_ms = _occurred_ms(item.get("timestamp"), received_ms)
-    occurred_at = from_epoch_ms(occurred_ms)
+    item = object_of(told)
+    kind = kind_of(name, item.get("event"), VOCABULARY)
+    at_ms = occurred_ms(item.get("timestamp"), receipt)
     email = optional_text(item.get("email"))
-    recipient = (bare_address(email) or None) if email else None
-    message_id = _message_id(item.get("sg_message_id"))
     url = is_machine = bounce_class = reason = None
     taken = _TAKEN.get(kind, _ALWAYS_TAKEN)
     if kind in _ON_TRIAL:
@@ -186,45 +168,24 @@ def _event(item: Any, received_at: str | None, received_ms: int | None) -> Event
         else:
             reason, taken = _reason(item, kind)
             bounce_class = _bounce_class(item, reason) if kind is Kind.BOUNCED else None
-    attributes = _attributes(item, taken)
-    ours = _ours(item, attributes)
-    return Event(
-        event_id=optional_text(item.get("sg_event_id"))
-        or fact_id(name, kind=kind, message_id=message_id, recipient=recipient, occurred_at=occurred_at, url=url),
+    attributes = attributes_of(item, taken)
+    return event_of(
+        name,
+        receipt,
         kind=kind,
-        occurred_at=occurred_at,
-        received_at=received_at,
-        channel=Channel.EMAIL,
-        provider=name,
-        message_id=message_id,
-        recipient=recipient,
-        bounce_class=bounce_class,
-        is_machine=is_machine,
+        at_ms=at_ms,
+        event_id=optional_text(item.get("sg_event_id")),
+        message_id=_message_id(item.get("sg_message_id")),
+        recipient=(bare_address(email) or None) if email else None,
+        attributes=attributes,
+        ours=our_keys(item, attributes),
         url=url,
+        is_machine=is_machine,
+        bounce_class=bounce_class,
         reason=reason,
-        attributes=attributes or None,
-        **ours,
     )
 
 
-def _kind(event: object) -> Kind:
-    if not isinstance(event, str) or not event:
-        raise BadEvent("kind missing", f"event is {text_of(event)!r:.80}, valid is a name")
-    kind = VOCABULARY.get(event)
-    if kind is None:
-        raise BadEvent(f"unmapped: {event[:200]}", f"SendGrid's {event[:80]!r} has no kind here")
-    return kind
-
-
-def _occurred_ms(value: object, received_ms: int | None) -> int:
-    """The event's time in ms: documented samples have seconds, seconds as text, and 13-digit milliseconds."""
-    ms = value * 1000 if type(value) is int and value < _SECONDS_BELOW else epoch_ms_of(value)
-    if not EARLIEST_MS <= ms < LATEST_MS or received_ms is None or ms > received_ms + AHEAD_MS:
-        check_instants(ms, received_ms)
-    return ms
-
-
-_SECONDS_BELOW: Final = 10_000_000_000
 _ROUTE_MARK: Final = re.compile(r"\.recvd|\.filter")
 
 
@@ -268,28 +229,3 @@ def _bounce_class(item: dict[str, Any], reason: str | None) -> BounceClass:
     if known is BounceClass.BLOCK:
         return known
     return BounceClass.SOFT if status.startswith("4") else BounceClass.HARD
-
-
-def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
-    """Our own keys among the top-level ones; empty text counts as absent, lists and objects are but attributes."""
-    ours: dict[str, str] = {}
-    for key in OUR_KEYS:
-        if key in item:
-            value = item[key]
-            if value.__class__ is str:  # the usual case first: this runs eight times an event
-                if value:
-                    ours[key] = value
-            elif isinstance(value, (list, dict)):
-                attributes[key] = text_of(value)
-            elif value is not None:
-                ours[key] = text_of(value)
-    return ours
-
-
-def _attributes(item: dict[str, Any], taken: frozenset[str]) -> dict[str, str]:
-    """Everything else as text: SendGrid's own campaign notions, codes, place and categories, and unknown arguments."""
-    return {
-        key: value if value.__class__ is str else text_of(value)
-        for key, value in item.items()
-        if key not in taken and value is not None
-    }

@@ -1,0 +1,172 @@
+"""How every provider's body is read: item by item, so that a bad one never costs its neighbours."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from adapters.contract import Parsed, Rejected
+from adapters.facts import OUR_KEYS, epoch_ms_of, fact_id, rejected_item, text_of
+from schemas.decode import check_instants, load_json
+from schemas.events import Channel, Event, Kind, RawRequest
+from schemas.failures import BadEvent
+from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
+
+_SECONDS_BELOW: Final = 10_000_000_000
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """When a request came in: canonical text and milliseconds since 1970 UTC, both None where it is not known."""
+
+    at: str | None
+    ms: int | None
+
+
+def receipt_of(request: RawRequest) -> Receipt:
+    """The time of receipt that the gateway has stamped."""
+    try:
+        ms = parse_ms(request.received_at)
+    except (ValueError, OverflowError):
+        return Receipt(None, None)
+    return Receipt(from_epoch_ms(ms), ms)
+
+
+def body_of(request: RawRequest) -> Any:  # noqa: ANN401 - JSON is anything
+    """The body as JSON.
+
+    Raises:
+        BadEvent: not JSON.
+    """
+    return load_json(request.body)
+
+
+def whole_rejected(request: RawRequest, bad: BadEvent) -> Parsed:
+    """One dead letter with all bytes of the body."""
+    return Parsed(rejected=[Rejected(bad.reason, str(bad), request.body)])
+
+
+def read_items(
+    items: Iterable[Any], receipt: Receipt, read: Callable[[Any, Receipt], Event | Iterable[Event]]
+) -> Parsed:
+    """The events of every item (`read` gives one or several), and a dead letter for each item it refuses."""
+    parsed = Parsed(events=[], rejected=[])
+    for item in items:
+        try:
+            found = read(item, receipt)
+            if found.__class__ is Event:
+                parsed.events.append(found)
+            else:
+                parsed.events.extend(list(found))  # type: ignore[arg-type] # an Event is caught above
+        except BadEvent as bad:
+            parsed.rejected.append(rejected_item(item, bad.reason, str(bad)))
+        except (RecursionError, ValueError, OverflowError) as error:  # absurd nesting, numbers of thousands of digits
+            parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200]))
+    return parsed
+
+
+def object_of(item: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
+    """The item, if it is a JSON object.
+
+    Raises:
+        BadEvent: it is anything else.
+    """
+    if not isinstance(item, dict):
+        raise BadEvent("not an object", f"a JSON {type(item).__name__}, valid is an object")
+    return item
+
+
+def inner(item: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """An object inside an object; an empty one where it is absent, null, or PHP's empty list."""
+    found = item.get(field)
+    return found if isinstance(found, dict) else {}
+
+
+def kind_of(provider: str, told: object, vocabulary: Mapping[str, Kind]) -> Kind:
+    """What a provider's name of an event means.
+
+    Raises:
+        BadEvent: no name, or one that has no kind here (`unmapped: NAME`).
+    """
+    if not isinstance(told, str) or not told:
+        raise BadEvent("kind missing", f"the event's name is {text_of(told)!r:.80}, valid is a name")
+    kind = vocabulary.get(told)
+    if kind is None:
+        raise unmapped(provider, told)
+    return kind
+
+
+def unmapped(provider: str, told: str) -> BadEvent:
+    """What a name without a kind becomes."""
+    return BadEvent(f"unmapped: {told[:200]}", f"{provider}'s {told[:80]!r} has no kind here")
+
+
+def occurred_ms(value: object, receipt: Receipt) -> int:
+    """The event's time in milliseconds since 1970: seconds, milliseconds, either as text, or RFC 3339.
+
+    Raises:
+        BadEvent: absent, no time, or one that cannot be (see `schemas.decode.check_instants`).
+    """
+    ms = value * 1000 if type(value) is int and value < _SECONDS_BELOW else epoch_ms_of(value)
+    if not EARLIEST_MS <= ms < LATEST_MS or receipt.ms is None or ms > receipt.ms + AHEAD_MS:
+        check_instants(ms, receipt.ms)
+    return ms
+
+
+def our_keys(told: Mapping[str, Any], attributes: dict[str, str]) -> dict[str, str]:
+    """Our own keys among what the provider hands back; empty text counts as absent, lists and objects are attributes."""
+    ours: dict[str, str] = {}
+    for key in OUR_KEYS:
+        if key in told:
+            value = told[key]
+            if value.__class__ is str:  # the usual case first: this runs eight times an event
+                if value:
+                    ours[key] = value
+            elif isinstance(value, (list, dict)):
+                attributes[key] = text_of(value)
+            elif value is not None:
+                ours[key] = text_of(value)
+    return ours
+
+
+def attributes_of(item: Mapping[str, Any], taken: frozenset[str]) -> dict[str, str]:
+    """Every field that has no place of its own, as text."""
+    return {
+        key: value if value.__class__ is str else text_of(value)
+        for key, value in item.items()
+        if key not in taken and value is not None
+    }
+
+
+def event_of(
+    provider: str,
+    receipt: Receipt,
+    *,
+    kind: Kind,
+    at_ms: int,
+    event_id: str | None,
+    message_id: str | None,
+    recipient: str | None,
+    attributes: dict[str, str],
+    ours: Mapping[str, Any],
+    **fields: Any,  # noqa: ANN401 - url, is_machine, bounce_class, reason
+) -> Event:
+    """An e-mail event; without an id of the provider's it gets one made of what identifies the fact."""
+    occurred_at = from_epoch_ms(at_ms)
+    if not event_id:
+        url = fields.get("url")
+        event_id = fact_id(
+            provider, kind=kind, message_id=message_id, recipient=recipient, occurred_at=occurred_at, url=url
+        )
+    return Event(
+        event_id=event_id,
+        kind=kind,
+        occurred_at=occurred_at,
+        received_at=receipt.at,
+        channel=Channel.EMAIL,
+        provider=provider,
+        message_id=message_id,
+        recipient=recipient,
+        attributes=attributes or None,
+        **fields,
+        **ours,
+    )
