@@ -18,12 +18,27 @@ import pyarrow.compute as pc
 
 from features.plain import INSTANT, Mask, instants, plain_rows
 from schemas.decode import decode_record
-from schemas.events import EVENT_FIELDS, Event, Origin, Reply
+from schemas.events import EVENT_FIELDS, Event, LoggedEvent, Origin, Reply
 from schemas.failures import BadEvent, DeadLetter
 
 _TIMES: Final = ("occurred_at", "received_at")
 _LOGGED: Final = ("origin", "raw_partition", "raw_offset")
 _DAY_US: Final = 86_400_000_000
+_AS_JSON: Final = frozenset({"is_machine", "attributes"})
+_KEYS: Final = "json_keys(attributes)"
+# DuckDB takes NaN for JSON, nulls for attributes, and keeps names that come twice.
+_ODD_MAP: Final = " OR ".join(
+    [
+        *(f"contains(attributes::VARCHAR, '{word}')" for word in ("null", "NaN", "nfinity")),
+        f"CASE WHEN contains(attributes::VARCHAR, ',') THEN len(list_distinct({_KEYS})) < len({_KEYS}) ELSE false END",
+    ]
+)
+LONGEST_LINE: Final = 64 * 2**20
+"""Bytes of a line at most: what an inbound mail with its attachments can be."""
+KEPT_OF_LONG: Final = 2**16
+"""Bytes that a dead letter keeps of a longer line."""
+_LONG: Final = 2**16
+"""Bytes from which a line is decoded alone: many of them at once would not fit into the decoder's memory."""
 
 FACT_SCHEMA: Final = pa.schema(
     [
@@ -54,15 +69,24 @@ def identity_sql() -> str:
 
 def _decode_sql(origin: Origin, *, logged: bool) -> str:
     fields = [*EVENT_FIELDS, *(_LOGGED if logged else ())]
-    spec = "{" + ",".join(f'"{f}":"VARCHAR"' for f in fields) + "}"
+    # As JSON, a text keeps its quotes: "true" is no boolean, and a text that looks like a map is none.
+    spec = "{" + ",".join(f'"{f}":"{"JSON" if f in _AS_JSON else "VARCHAR"}"' for f in fields) + "}"
+    named = [f"{f}::VARCHAR AS {f}" if f in _AS_JSON else f for f in EVENT_FIELDS]
     if logged:
         tail = "origin, raw_partition::INTEGER AS raw_partition, raw_offset::BIGINT AS raw_offset"
     else:
         tail = f"'{origin}' AS origin, NULL::INTEGER AS raw_partition, NULL::BIGINT AS raw_offset"
     return f"""
-        SELECT position, {", ".join(EVENT_FIELDS)}, {tail}, {identity_sql()},
-            CASE WHEN kind = 'replied' THEN regexp_matches(line, '"(text|subject|headers)"') ELSE false END AS worded
+        SELECT position, {", ".join(named)}, {tail}, {identity_sql()},
+            CASE WHEN kind = 'replied' THEN regexp_matches(line, '"(text|subject|headers)"') ELSE false END
+                OR (attributes IS NOT NULL AND ({_ODD_MAP})) AS odd
         FROM (SELECT position, line, unnest(json_transform({{line}}, '{spec}')) FROM batch)"""
+
+
+def too_long(source: str, position: int, start: bytes) -> DeadLetter:
+    """What a line beyond `LONGEST_LINE` becomes; of its bytes the first ones are kept."""
+    detail = f"a line of more than {LONGEST_LINE >> 20} MiB; its first {KEPT_OF_LONG >> 10} KiB are kept"
+    return _dead_letter(source, position, start[:KEPT_OF_LONG], BadEvent("line too long", detail))
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,7 @@ class Decoder:
         sql = _decode_sql(origin, logged=logged)
         self._fast = sql.replace("{line}", "line")
         self._careful = sql.replace("{line}", "CASE WHEN json_valid(line) THEN line END")
+        self._logged = logged
         self._origin = origin
 
     def decode(self, lines: pa.Array, positions: np.ndarray[Any, Any], source: str) -> Decoded:
@@ -94,7 +119,7 @@ class Decoder:
 
         Blank lines are nothing. The order of the lines is kept.
         """
-        texts, broken = _as_text(lines)
+        texts, set_aside = _as_text(lines)
         found = self._untyped(texts, positions)
         table, plain = _typed(found)
         if plain.all():
@@ -102,7 +127,7 @@ class Decoder:
         at = found["position"].to_numpy()
         doubtful = {int(p) for p in at[~plain]}
         wanted = [i for i, p in enumerate(positions) if int(p) in doubtful]
-        slow = [(int(positions[i]), broken.get(i) or lines[i].as_py()) for i in wanted]
+        slow = [(int(positions[i]), set_aside.get(i) or lines[i].as_py()) for i in wanted]
         return self._with_doubtful(table.filter(pa.array(plain)), at[plain], slow, source)
 
     def columns(self, events: Sequence[Event], origin: Origin) -> pa.Table:
@@ -137,8 +162,11 @@ class Decoder:
         replies: list[Reply] = []
         dead: list[DeadLetter] = []
         for position, line in slow:
-            raw = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+            raw = _bytes_of(line)
             if not raw.strip():
+                continue
+            if len(raw) > LONGEST_LINE:
+                dead.append(too_long(source, position, raw))
                 continue
             try:
                 event, reply = decode_record(raw)
@@ -146,7 +174,7 @@ class Decoder:
                 dead.append(_dead_letter(source, position, raw, error))
                 continue
             if event is not None:
-                events.append(event)
+                events.append(_as_logged(event, raw) if self._logged else event)
                 places.append(position)
             if reply is not None:
                 replies.append(msgspec.structs.replace(reply, origin=self._origin))
@@ -161,7 +189,7 @@ def _typed(found: pa.Table) -> tuple[pa.Table, Mask]:
     occurred, occurred_plain = instants(found["occurred_at"])
     received, received_plain = instants(found["received_at"])
     plain = plain_rows(found, occurred, received) & occurred_plain & received_plain
-    plain &= ~np.asarray(pc.fill_null(found["worded"], fill_value=False))
+    plain &= ~np.asarray(pc.fill_null(found["odd"], fill_value=False))
     is_machine = pc.equal(found["is_machine"], "true")
     found = found.set_column(found.schema.get_field_index("is_machine"), "is_machine", is_machine)
     return _assembled(found, occurred, received), plain
@@ -186,22 +214,53 @@ def _row(event: Event, origin: Origin) -> tuple[Any, ...]:
     return (*values[:-1], attributes, found[0] or origin, *found[1:])
 
 
+class _Mark(msgspec.Struct, frozen=True):
+    """Where an event of the log came from."""
+
+    origin: Origin
+    raw_partition: int | None = None
+    raw_offset: int | None = None
+
+
+_READ_MARK: Final = msgspec.json.Decoder(_Mark).decode
+
+
+def _as_logged(event: Event, raw: bytes) -> Event:
+    """The event with its origin, as the log's line has it."""
+    try:
+        mark = _READ_MARK(raw)
+    except msgspec.DecodeError:  # appended by something else than the gateway and the flows
+        return event
+    values = {field: getattr(event, field) for field in EVENT_FIELDS}
+    return LoggedEvent(**values, origin=mark.origin, raw_partition=mark.raw_partition, raw_offset=mark.raw_offset)
+
+
 def _as_text(lines: pa.Array) -> tuple[pa.Array, dict[int, bytes]]:
-    """The lines as valid UTF-8 text; those that are not are blanked, and given back as bytes by index."""
+    """The lines as valid UTF-8 text; those that are not, and long ones, are blanked and given back by index."""
     texts = lines if pa.types.is_string(lines.type) else lines.view(pa.string())
+    aside = {
+        int(i): _bytes_of(lines[int(i)].as_py()) for i in np.flatnonzero(np.asarray(pc.binary_length(lines)) > _LONG)
+    }
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:
-        raw = texts.view(pa.binary()).to_pylist()
-    else:
+        aside |= {i: line for i, line in enumerate(texts.view(pa.binary()).to_pylist()) if not _is_text(line)}
+    if not aside:
         return texts, {}
-    broken: dict[int, bytes] = {}
-    for index, line in enumerate(raw):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            broken[index] = line
-    return pa.array([b"" if i in broken else line for i, line in enumerate(raw)], pa.binary()).view(pa.string()), broken
+    raw = texts.view(pa.binary()).to_pylist()
+    return pa.array([b"" if i in aside else line for i, line in enumerate(raw)], pa.binary()).view(pa.string()), aside
+
+
+def _bytes_of(line: bytes | str) -> bytes:
+    return line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _dead_letter(source: str, position: int, raw: bytes, error: BadEvent) -> DeadLetter:

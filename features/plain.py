@@ -25,6 +25,9 @@ _TEXTS: Final = tuple(f for f in EVENT_FIELDS if f not in {*_CHOSEN, "occurred_a
 _OPENERS: Final = np.zeros(256, np.bool_)
 _OPENERS[[ord("["), ord("{")]] = True
 _BRACE, _QUOTE, _ZULU, _TEE, _DOT = (ord(c) for c in '{"ZT.')
+_SHAPE: Final = "%Y-%m-%dT%H:%M:%S"
+_NO_NUMBERS: Final = ((ord("N"), 3), (ord("I"), 8), (ord("-"), 9))
+"""First byte and length of NaN, Infinity and -Infinity: DuckDB takes them for JSON, and a text may be like them."""
 _DIGITS: Final = 20  # the length of 2026-01-05T10:00:00Z; with milliseconds it is four more
 
 
@@ -63,8 +66,12 @@ def instants(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Mask]:
     try:
         return pc.cast(column, INSTANT), plain
     except pa.ArrowInvalid:  # some date or time of the right shape does not exist
-        found = pc.strptime(pc.utf8_slice_codeunits(column, 0, 19), "%Y-%m-%dT%H:%M:%S", "us", error_is_null=True)
-        return pc.cast(found, pa.timestamp("us")).cast(INSTANT), plain & ~text.there
+        exists = pc.is_valid(pc.strptime(pc.utf8_slice_codeunits(column, 0, 19), _SHAPE, "us", error_is_null=True))
+        plain &= np.asarray(exists) | ~text.there
+    try:
+        return pc.cast(pc.if_else(pa.array(plain), column, pa.scalar(None, pa.string())), INSTANT), plain
+    except pa.ArrowInvalid:  # milliseconds that are no digits, and the like
+        return pa.chunked_array([pa.nulls(len(column), INSTANT)]), ~text.there
 
 
 def plain_rows(table: pa.Table, occurred: pa.ChunkedArray, received: pa.ChunkedArray) -> Mask:
@@ -78,7 +85,11 @@ def plain_rows(table: pa.Table, occurred: pa.ChunkedArray, received: pa.ChunkedA
     for name in _TEXTS:
         text = _Text(table[name])
         if text.there.any():
-            plain &= ~(_OPENERS[text.byte(0)] & text.there & (text.lengths > 0))
+            first, lengths = text.byte(0), text.lengths
+            doubtful = _OPENERS[first] & (lengths > 0)
+            for opener, length in _NO_NUMBERS:
+                doubtful |= (lengths == length) & (first == opener)
+            plain &= ~(doubtful & text.there)
     attributes = _Text(table["attributes"])
     opened = (attributes.byte(0) == _BRACE) & ((attributes.byte(1) == _QUOTE) | (attributes.lengths == 2))
     plain &= opened | ~attributes.there

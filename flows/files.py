@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, Final, cast
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from features.columns import Decoded
+from features.columns import LONGEST_LINE, Decoded, too_long
 from flows.work import Work
 from schemas.failures import OutpulseError
 
@@ -91,8 +92,13 @@ class EventFile:
                 if not block:
                     return
                 end = block.rfind(b"\n") + 1 if read else len(block)
-                if not end:  # a line longer than a block
+                if not end and len(block) <= LONGEST_LINE:  # a line longer than a block
                     rest = block
+                    continue
+                if not end:
+                    length, rest = self._rest_of_line(file, block, block_bytes)
+                    yield self._too_long(position, block, position + length)
+                    position += length
                     continue
                 rest = block[end:]
                 lines, starts = split_lines(block, end)
@@ -104,6 +110,20 @@ class EventFile:
                     more_waits=bool(read),
                 )
                 position += end
+
+    def _rest_of_line(self, file: BinaryIO, start: bytes, block_bytes: int) -> tuple[int, bytes]:
+        """The length of a line that is too long, with its break, and what was read behind it."""
+        length = len(start)
+        while block := self._read(file, block_bytes):
+            end = block.find(b"\n") + 1
+            if end:
+                return length + end, block[end:]
+            length += len(block)
+        return length, b""
+
+    def _too_long(self, position: int, start: bytes, end: int) -> Work:
+        dead = msgspec.msgpack.encode(too_long(self.source, position, start))
+        return Work(source=self.source, cursors={self.source: end}, dead=[dead], more_waits=True)
 
     def _read(self, file: BinaryIO, size: int) -> bytes:
         """Up to `size` bytes; of a damaged file all that can be read, and then the error.
@@ -139,20 +159,27 @@ class EventFile:
         except (OSError, pa.ArrowException) as error:
             raise OutpulseError(f"{self.path} is not a Parquet file: {error}") from None
         total, row = file.metadata.num_rows, 0
-        for batch in file.iter_batches(batch_size=65_536):
-            if row + len(batch) > position:
-                part = batch.slice(max(0, position - row))
-                start = row + max(0, position - row)
-                lines = pa.array([msgspec.json.encode(_canonical(r)) for r in part.to_pylist()], pa.binary())
-                end = start + len(part)
-                yield Work(
-                    source=self.source,
-                    cursors={self.source: end},
-                    lines=lines,
-                    at=np.arange(start, end, dtype=np.int64),
-                    more_waits=end < total,
-                )
-            row += len(batch)
+        try:
+            for batch in file.iter_batches(batch_size=65_536):
+                if row + len(batch) > position:
+                    part = batch.slice(max(0, position - row))
+                    yield self._rows_work(part, row + max(0, position - row), total)
+                row += len(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise OutpulseError(f"{self.path} is damaged: {error}; the rows before that have landed") from None
+
+    def _rows_work(self, part: pa.RecordBatch, start: int, total: int) -> Work:
+        end = start + len(part)
+        lines = pa.array(
+            [msgspec.json.encode(_canonical(row)) for row in _with_plain_times(part).to_pylist()], pa.binary()
+        )
+        return Work(
+            source=self.source,
+            cursors={self.source: end},
+            lines=lines,
+            at=np.arange(start, end, dtype=np.int64),
+            more_waits=end < total,
+        )
 
 
 def split_lines(block: bytes, end: int) -> tuple[pa.Array, np.ndarray[Any, Any]]:
@@ -171,6 +198,16 @@ def split_lines(block: bytes, end: int) -> tuple[pa.Array, np.ndarray[Any, Any]]
 def _skip(file: BinaryIO, position: int) -> None:
     if file.seekable():
         file.seek(position)
+
+
+def _with_plain_times(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Instants in microseconds UTC; those without a zone are UTC already, as everywhere in the lake."""
+    for index, column in enumerate(rows.columns):
+        if pa.types.is_timestamp(column.type):
+            zone = column.type.tz or "UTC"
+            moved = pc.cast(pc.cast(column, pa.timestamp("us", zone), safe=False), pa.timestamp("us", "UTC"))
+            rows = rows.set_column(index, rows.schema.field(index).name, moved)
+    return rows
 
 
 def _canonical(row: dict[str, Any]) -> dict[str, Any]:

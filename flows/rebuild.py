@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from eventlog import Log
+from eventlog import Log, Stored
 from features.columns import Decoder
 from flows.normalize import Normalized, RawBatch, normalize
 from schemas.events import LoggedEvent, Stream
@@ -27,9 +27,17 @@ def _batches(log: Log, partition: int, since: str | None) -> Iterator[RawBatch]:
     offset = 1
     while records := log.read(Stream.RAW, partition, offset, _RECORDS):
         offset = records[-1].offset + 1
-        chosen = [r for r in records if since is None or unpack(r.value).received_at >= since]
+        chosen = [r for r in records if since is None or _received_at(r) >= since]
         if chosen:
             yield RawBatch(partition, chosen)
+
+
+def _received_at(record: Stored) -> str:
+    """Canonical time of receipt; what cannot be read counts as new, and becomes a dead letter again."""
+    try:
+        return unpack(record.value).received_at
+    except (msgspec.DecodeError, ValueError):
+        return "9"
 
 
 def rebuild(lake: Lake, log: Log, since: str | None = None) -> str:
@@ -70,9 +78,14 @@ def _stage_facts(lake: Lake, decoder: Decoder, found: Normalized) -> None:
 
 
 def _swap(lake: Lake) -> int:
-    """Puts the staged rows in the place of what the same requests made before; the first copy in raw order stays."""
+    """Puts the staged rows in the place of what the same requests made before.
+
+    Of differing copies the one stays that was there; of new ones the first received.
+    """
     run = lake.connection.execute
     mine = "origin = 'raw' AND (raw_partition, raw_offset) IN (SELECT (raw_partition, raw_offset) FROM covered)"
+    run(f"""CREATE OR REPLACE TEMP TABLE places AS
+        SELECT fact, occurred_at::DATE AS day, raw_partition, raw_offset FROM store.facts WHERE {mine}""")
     run(f"DELETE FROM store.facts WHERE {mine}")
     run(f"DELETE FROM store.replies WHERE {mine}")
     run("""DELETE FROM dead_letters WHERE stage = 'normalize'
@@ -80,9 +93,11 @@ def _swap(lake: Lake) -> int:
     seq = lake.next_seq()
     names = ", ".join(FACT_COLUMNS)
     run(f"""INSERT INTO store.facts (seq, {names}) SELECT {seq}, {names} FROM (
-            SELECT * FROM anew_facts
-            QUALIFY row_number() OVER (PARTITION BY fact, occurred_at::DATE
-                ORDER BY raw_partition, raw_offset, rowid) = 1)
+            SELECT n.* FROM anew_facts n
+            LEFT JOIN places p ON p.fact = n.fact AND p.day = n.occurred_at::DATE
+                AND p.raw_partition = n.raw_partition AND p.raw_offset = n.raw_offset
+            QUALIFY row_number() OVER (PARTITION BY n.fact, n.occurred_at::DATE
+                ORDER BY p.fact IS NULL, n.received_at, n.raw_partition, n.raw_offset, n.rowid) = 1)
         WHERE (fact, occurred_at::DATE) NOT IN (SELECT (fact, occurred_at::DATE) FROM store.facts)""")
     run("DELETE FROM store.orphans")
     run("""INSERT INTO store.orphans
