@@ -7,6 +7,7 @@ rows they stand for; so recovery state can be lost without losing or repeating a
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 
@@ -14,9 +15,10 @@ from bytewax.inputs import DynamicSource, FixedPartitionedSource, StatefulSource
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from eventlog import Log
-from flows.normalize import RawBatch
+from flows.normalize import CONSUMER, RawBatch
 from flows.work import Work
 from schemas.events import Stream
+from schemas.failures import OutpulseError
 
 X = TypeVar("X")
 """Type of the items that a sink takes."""
@@ -27,12 +29,40 @@ _RAW_RECORDS: Final = 256
 """Requests a batch at most: with 1,000 events each, what a lake commit takes well."""
 
 
-class RawSource(FixedPartitionedSource[RawBatch, int]):
-    """The `raw` stream. Ends when `stopping` is set, or with `follow` off at the end of the log."""
+@dataclass
+class Ending:
+    """How a flow ends: asked to by `stopping`, or by a fault, which who runs the flow raises.
 
-    def __init__(self, log: Log, stopping: threading.Event, *, follow: bool = True) -> None:
+    What Bytewax itself raises it also prints at length, so steps end their flow cleanly.
+    """
+
+    stopping: threading.Event
+    fault: OutpulseError | None = None
+
+    def fail(self, error: OutpulseError) -> None:
+        """Ends the whole flow."""
+        self.fault = self.fault or error
+        self.stopping.set()
+
+    def guarded(self, call: Callable[[X], None]) -> Callable[[X], None]:
+        """The call, which does nothing any more after a fault."""
+
+        def guard(item: X) -> None:
+            if self.fault is None:
+                try:
+                    call(item)
+                except OutpulseError as error:
+                    self.fail(error)
+
+        return guard
+
+
+class RawSource(FixedPartitionedSource[RawBatch, int]):
+    """The `raw` stream. Ends when asked to, or with `follow` off at the end of the log."""
+
+    def __init__(self, log: Log, ending: Ending, *, follow: bool = True) -> None:
         self._log = log
-        self._stopping = stopping
+        self._ending = ending
         self._follow = follow
 
     def list_parts(self) -> list[str]:
@@ -40,24 +70,32 @@ class RawSource(FixedPartitionedSource[RawBatch, int]):
         return [str(p) for p in range(self._log.partitions(Stream.RAW))]
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_RawPartition":
-        """Goes on at the recovered offset, or at the beginning."""
+        """Goes on at the recovered offset, but never behind what has been appended; else at the beginning.
+
+        Bytewax also keeps the position of a flow that ended with a fault, before its last batch was appended.
+        """
         del step_id
-        return _RawPartition(self._log, int(for_part), resume_state or 1, self._stopping, follow=self._follow)
+        offset = min(resume_state or 1, self._log.marked(CONSUMER, Stream.RAW, int(for_part)))
+        return _RawPartition(self._log, int(for_part), offset, self._ending, follow=self._follow)
 
 
 class _RawPartition(StatefulSourcePartition[RawBatch, int]):
-    def __init__(self, log: Log, partition: int, offset: int, stopping: threading.Event, *, follow: bool) -> None:
+    def __init__(self, log: Log, partition: int, offset: int, ending: Ending, *, follow: bool) -> None:
         self._log = log
         self._partition = partition
         self._offset = offset
-        self._stopping = stopping
+        self._ending = ending
         self._follow = follow
         self._awake: datetime | None = None
 
     def next_batch(self) -> list[RawBatch]:
-        if self._stopping.is_set():
+        if self._ending.stopping.is_set():
             raise StopIteration
-        records = self._log.read(Stream.RAW, self._partition, self._offset, _RAW_RECORDS, 8 * 2**20)
+        try:
+            records = self._log.read(Stream.RAW, self._partition, self._offset, _RAW_RECORDS, 8 * 2**20)
+        except OutpulseError as error:
+            self._ending.fail(error)
+            raise StopIteration from None
         if not records:
             if not self._follow:
                 raise StopIteration

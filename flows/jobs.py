@@ -55,10 +55,15 @@ class Jobs:
         return _job(row)
 
     def mark(self, job: Job, state: str, result: str | None = None) -> None:
-        """Notes how a job stands; finished jobs of more than a day are forgotten."""
-        self._connection.execute("UPDATE jobs SET state = ?, result = ? WHERE id = ?", (state, result, job.id))
+        """Notes how a job stands; a finished one forgets what it was asked, and after a day itself."""
+        now = time.time()
+        done = state in {"done", "failed"}
         self._connection.execute(
-            "DELETE FROM jobs WHERE state IN ('done', 'failed') AND put_at < ?", (time.time() - 86_400,)
+            "UPDATE jobs SET state = ?, result = ?, put_at = ?, args = CASE WHEN ? THEN '{}' ELSE args END WHERE id = ?",
+            (state, result, now, done, job.id),
+        )
+        self._connection.execute(
+            "DELETE FROM jobs WHERE state IN ('done', 'failed') AND put_at < ? AND id <> ?", (now - 86_400, job.id)
         )
 
     def close(self) -> None:

@@ -1,7 +1,9 @@
 """Runs flows with Bytewax: all in one dataflow in one process by default, each alone on request."""
 
+import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -12,7 +14,7 @@ from bytewax.testing import run_main
 
 from eventlog import Log
 from flows import delivery, normalize
-from flows.connectors import CallSink, RawSource, WorkSource
+from flows.connectors import CallSink, Ending, RawSource, WorkSource
 from flows.writer import Writer
 from outpulse.settings import Settings
 from schemas.failures import SettingsError
@@ -51,13 +53,16 @@ def run_flows(
         raise SettingsError(f"unknown flows {', '.join(unknown)}; valid are {', '.join(NAMES)}")
     if not follow and len(names) > 1:  # one after the other, so that the second finds all that the first made
         for name in NAMES:
+            if stopping.is_set():
+                return
             run_flows(home, settings, log, names=[name], stopping=stopping, follow=False)
         return
     flow = Dataflow("-".join(["outpulse", *sorted(names)]))
     writer = None
+    ending = Ending(stopping)
     if "normalize" in names:
-        source = RawSource(log, stopping, follow=follow)
-        normalize.build(flow, source, CallSink(normalize.AppendNormalized(log)))
+        source = RawSource(log, ending, follow=follow)
+        normalize.build(flow, source, CallSink(ending.guarded(normalize.AppendNormalized(log))))
     try:
         if "delivery" in names:
             writer = Writer(home, settings, open_lake(home, settings), log, stopping=stopping, follow=follow)
@@ -65,6 +70,8 @@ def run_flows(
         # Bytewax 0.21.1 ends a flow with recovery after its first epoch when no source in it keeps state.
         recovery = _recovery(home, flow) if "normalize" in names else None
         _run(flow, recovery, writer)
+        if ending.fault is not None:
+            raise ending.fault
     finally:
         if writer:
             writer.close()
@@ -90,7 +97,10 @@ def _run(flow: Dataflow, recovery: RecoveryConfig | None, writer: Writer | None)
 
 def _recovery(home: Path, flow: Dataflow) -> RecoveryConfig:
     folder = home / "recovery" / f"{flow.flow_id}-v{_STATE_VERSION}"
-    if not any(folder.glob("part-*")):
-        folder.mkdir(parents=True, exist_ok=True)
-        init_db_dir(folder, 1)
+    if not folder.exists():  # made aside and moved: a crash in between must not leave half a store
+        making = folder.with_name(f"{folder.name}.making-{os.getpid()}")
+        making.mkdir(parents=True)
+        init_db_dir(making, 1)
+        with suppress(OSError):  # another process was faster
+            making.rename(folder)
     return RecoveryConfig(folder)

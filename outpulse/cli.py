@@ -42,6 +42,12 @@ def verb(name: str) -> Callable[[Verb], Verb]:
                 place = f" ({error.filename})" if error.filename else ""
                 click.echo(f"outpulse {name}: {error.strerror or error}{place}", err=True)
                 sys.exit(1)
+            except Exception as error:  # the last resort: a line that can be read, and how to learn more
+                if debug:
+                    raise
+                what = " ".join(str(error).split())[:300] or "no text"
+                click.echo(f"outpulse {name}: {type(error).__name__}: {what} (--debug shows where)", err=True)
+                sys.exit(1)
 
         command = cli.command(name)(run)
         for option in (

@@ -29,7 +29,7 @@ class Home:
             HomeError: it cannot be made or written, with what to do.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds people's mail
             probe = self.path / f".writable-{os.getpid()}"
             probe.write_bytes(b"")
             probe.unlink()

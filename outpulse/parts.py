@@ -3,14 +3,12 @@
 import ctypes
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from outpulse.home import Home
 from schemas.failures import LakeLocked, OutpulseError, SettingsError
@@ -82,23 +80,20 @@ def run_flows_part(home: Home, names: Sequence[str], *, follow: bool) -> int:
     return 0
 
 
-def run_dashboard(home: Home, *, port: int | None) -> int:
-    """`outpulse dashboard`: Streamlit on this machine, without telemetry."""
+def run_dashboard(home: Home, *, port: int | None) -> NoReturn:
+    """`outpulse dashboard`: Streamlit on this machine, without telemetry; does not return."""
+    from streamlit.web.cli import main
+
     import dashboards
 
     page = Path(dashboards.__file__ or "").parent / "app.py"
     chosen = home.settings.dashboard
-    command = [sys.executable, "-m", "streamlit", "run", str(page)]
-    command += ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
-    command += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
-    part = subprocess.Popen(command, env={**os.environ, "OUTPULSE_HOME": str(home.path.resolve())})
-    stopping = stop_event()
-    while part.poll() is None:
-        if stopping.wait(0.5):
-            part.terminate()
-            part.wait(10)
-            return 0
-    return part.returncode
+    options = ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
+    options += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+    os.environ["OUTPULSE_HOME"] = str(home.path.resolve())
+    watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    # In this process, so that whoever ends it, by whatever signal, ends the pages.
+    main(["run", str(page), *options], prog_name="streamlit")
 
 
 def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arguments of any job
@@ -127,7 +122,8 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
                 try:
                     lake = open_lake(home.path, home.settings)
                 except LakeLocked:
-                    continue  # somebody else was faster
+                    time.sleep(0.1)  # somebody else was faster
+                    continue
                 try:
                     upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
                     retention = home.settings.log.retention_days

@@ -27,6 +27,11 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
     try:
         files = [EventFile(path) for path in paths]
         if not _land_here(home, files, pace):
+            if pace is not None:
+                raise LakeLocked(
+                    f"another process writes to the lake of {home.path}, and lands files as fast as it can; "
+                    "stop it for a paced replay, or leave out --speed"
+                )
             _land_by_live_writer(home, files)
     finally:
         for name, path in zip(names, paths, strict=True):
@@ -44,7 +49,7 @@ def _pace(speed: str) -> float | None:
         pace = float(speed.removesuffix("x"))
     except ValueError:
         pace = 0
-    if pace <= 0:
+    if not 0 < pace < float("inf"):
         raise SettingsError(f"--speed is {speed!r}, valid are max, 1x, 60x and the like")
     return pace
 

@@ -5,8 +5,9 @@ Order, last wins: defaults, `outpulse.toml` in the home (or `--config`), environ
 """
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,7 +123,52 @@ def load(home: Path, config: Path | None = None, environ: Mapping[str, str] | No
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting in {path} or an OUTPULSE_ variable: {error}") from None
+        raise SettingsError(f"setting in {path} or an OUTPULSE_ variable: {_explained(error, tree)}") from None
+
+
+_UNKNOWN: Final = re.compile(r"contains unknown field `([^`]*)`")
+_AT: Final = re.compile(r" - at `\$([^`]*)`")
+_TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "gateway": GatewaySettings,
+    "dashboard": DashboardSettings,
+    "log": LogSettings,
+    "lake": LakeSettings,
+}
+
+
+def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any]) -> str:
+    """The first fault by the setting's name as one would write it, with what is valid; values are not shown."""
+    for keys, table, kind in _parts(tree):
+        try:
+            msgspec.convert(table, kind, strict=False)
+        except msgspec.ValidationError as fault:
+            return _told(keys, str(fault), kind)
+    return _told([], str(error), Settings)
+
+
+def _parts(tree: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, type[msgspec.Struct]]]:
+    for name, kind in _TABLES.items():
+        if name in tree:
+            yield [name], tree[name], kind
+    providers = tree.get("providers")
+    if isinstance(providers, dict):
+        for name, table in providers.items():
+            yield ["providers", name], table, ProviderSettings
+
+
+def _told(keys: list[str], fault: str, kind: type[msgspec.Struct]) -> str:
+    unknown = _UNKNOWN.search(fault)
+    if unknown:
+        return f"{_bracketed(keys)}{unknown[1]}; valid are {', '.join(kind.__struct_fields__)}"
+    at = _AT.search(fault)
+    inner = [key for key in re.split(r"[.\[]", at[1] if at else "") if key and not key.endswith("]")]
+    keys = [*keys, *inner[:1]]
+    variable = "OUTPULSE_" + "__".join(key.upper() for key in keys)
+    return f"{_bracketed(keys[:-1])}{keys[-1] if keys else 'settings'} (or {variable}): {_AT.sub('', fault)}"
+
+
+def _bracketed(keys: list[str]) -> str:
+    return f"[{'.'.join(keys)}] " if keys else ""
 
 
 def _put(tree: dict[str, Any], keys: list[str], text: str) -> None:
@@ -130,7 +176,7 @@ def _put(tree: dict[str, Any], keys: list[str], text: str) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
-            raise SettingsError(f"OUTPULSE_{'__'.join(keys).upper()} sets a table, but {key} is a value")
+            raise SettingsError(f"OUTPULSE_{'__'.join(keys).upper()} sets a table, but {key} is a value elsewhere")
     value: Any = text
     if text[:1] in "[{":
         try:

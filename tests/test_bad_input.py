@@ -27,11 +27,6 @@ from tests.processes import answers, free_port, run, start, stop, wait_until
 AT: Final = "2026-01-05T10:00:00.000Z"
 
 
-PENDING: Final = pytest.mark.xfail(
-    strict=False, reason="waits for a patch of features/columns.py, flows, sinks/views.py and settings"
-)
-
-
 def event(name: str, **fields: Any) -> dict[str, Any]:
     return {"event_id": name, "kind": "sent", "occurred_at": AT, **fields}
 
@@ -191,7 +186,7 @@ ODD: Final[Mapping[str, tuple[bytes, str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["all in one batch", pytest.param("each alone", marks=PENDING)])
+@pytest.fixture(scope="module", params=["all in one batch", "each alone"])
 def bad_day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which every bad and odd line has arrived, each behind a good one."""
     folder = tmp_path_factory.mktemp("bad")
@@ -292,7 +287,6 @@ def test_a_line_of_10_mb_lands_whole(tmp_path: Path, field: str) -> None:
     assert rows(tmp_path / "home", read[field]) == [(len(long),)]
 
 
-@PENDING
 def test_a_line_of_70_mb_is_a_dead_letter_and_its_neighbours_land(tmp_path: Path) -> None:
     with (tmp_path / "a.ndjson").open("wb") as file:
         file.write(lines(1) + line("long", reason="x" * 70 * 2**20) + b"\n" + lines(1, 1))
@@ -304,7 +298,6 @@ def test_a_line_of_70_mb_is_a_dead_letter_and_its_neighbours_land(tmp_path: Path
     assert rows(tmp_path / "home", "SELECT event_id FROM events ORDER BY 1") == [("good-0",), ("good-1",)]
 
 
-@PENDING
 def test_many_long_lines_at_once_do_not_exceed_the_memory(tmp_path: Path) -> None:
     (tmp_path / "a.ndjson").write_bytes(b"".join(line(f"e{n}", reason="x" * 90_000) + b"\n" for n in range(640)))
 
@@ -390,7 +383,6 @@ def test_a_second_up_on_one_home_is_refused_and_the_first_goes_on(tmp_path: Path
 # Settings
 
 
-@PENDING
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -412,7 +404,6 @@ def test_a_wrong_setting_is_named_with_what_is_valid(tmp_path: Path, content: by
     assert expected in sentence
 
 
-@PENDING
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [

@@ -421,7 +421,6 @@ def test_a_paced_replay_lands_the_same(tmp_path: Path, speed: str) -> None:
     assert count(tmp_path / "home") == 100
 
 
-@pytest.mark.xfail(strict=False, reason="waits for a patch of outpulse/replaying.py: nan and inf")
 @pytest.mark.parametrize("speed", ["fast", "0x", "-1x", "x", "nan", "infx"])
 def test_a_speed_that_is_none_is_one_clear_line(tmp_path: Path, speed: str) -> None:
     sentence = told(run("replay", "--home", str(tmp_path), f"--speed={speed}", "-", input=""))

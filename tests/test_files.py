@@ -22,7 +22,7 @@ from flows.files import EventFile, split_lines
 from flows.work import Work
 from schemas.events import EVENT_FIELDS
 from tests.lakes import differences, rows, tables
-from tests.test_bad_input import PENDING, count, heed_modes, line, lines, replay, told, without_privilege
+from tests.test_bad_input import count, heed_modes, line, lines, replay, told, without_privilege
 
 CONTENTS: Final = st.lists(st.sampled_from([b"a", b"bcd", b"\n", b"\r\n", b"", b"{}", b"\x00", "ü".encode()])).map(
     b"".join
@@ -184,7 +184,6 @@ def test_a_file_that_is_not_what_its_name_says_is_one_clear_line(tmp_path: Path,
     assert name in told(replay(tmp_path / "home", tmp_path / name))
 
 
-@PENDING
 def test_parquet_says_the_same_as_ndjson_whatever_it_keeps_times_in(tmp_path: Path) -> None:
     write_ndjson(tmp_path / "a.ndjson", 600, 5)
     records = [json.loads(one) for one in (tmp_path / "a.ndjson").read_bytes().splitlines()]
