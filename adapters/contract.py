@@ -9,11 +9,15 @@ from schemas.events import Event, Kind, RawRequest, Reply
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """One item of a request that made no event: a short stable `reason`, what was received, and its bytes."""
+    """One item of a request that made no event: a short stable `reason`, what was received, and its bytes.
+
+    `after` counts the request's events that come before it.
+    """
 
     reason: str
     detail: str
     raw: bytes
+    after: int = 0
 
 
 class Parsed(msgspec.Struct, frozen=True):

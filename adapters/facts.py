@@ -126,10 +126,10 @@ def fact_id(
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def rejected_item(item: Any, reason: str, detail: str) -> Rejected:  # noqa: ANN401 - JSON is anything
+def rejected_item(item: Any, reason: str, detail: str, after: int = 0) -> Rejected:  # noqa: ANN401 - JSON is anything
     """A dead letter of one item of a batch, with the item as JSON."""
     try:
         raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
     except (ValueError, RecursionError):
         raw = b""
-    return Rejected(reason, detail, raw)
+    return Rejected(reason, detail, raw, after)

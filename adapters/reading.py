@@ -58,9 +58,9 @@ def read_items(
             else:
                 parsed.events.extend(list(found))  # type: ignore[arg-type] # an Event is caught above
         except BadEvent as bad:
-            parsed.rejected.append(rejected_item(item, bad.reason, str(bad)))
+            parsed.rejected.append(rejected_item(item, bad.reason, str(bad), len(parsed.events)))
         except (RecursionError, ValueError, OverflowError) as error:  # absurd nesting, numbers of thousands of digits
-            parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200]))
+            parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200], len(parsed.events)))
     return parsed
 
 

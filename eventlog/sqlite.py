@@ -19,6 +19,7 @@ from eventlog import MAX_READ_BYTES, Record, Stored
 from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
+_SLICE: Final = 5_000
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
     offset INTEGER PRIMARY KEY,
@@ -144,8 +145,10 @@ class SqliteLog:
         with _as_log_error(f"cannot expire the {stream} log in {self._folder}"):
             connection = self._connection(stream, partition)
             below = _last(connection) if below_offset is None else min(below_offset, _last(connection))
-            statement = "DELETE FROM records WHERE appended_ms < ? AND offset < ?"
-            return connection.execute(statement, (older_than_ms, below)).rowcount
+            dropped = 0
+            while dropped_now := _drop_slice(connection, older_than_ms, below):
+                dropped += dropped_now
+            return dropped
 
     def close(self) -> None:
         """Closes every connection that any thread opened."""
@@ -183,6 +186,19 @@ def _open(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")  # in WAL mode: every commit is on disk before it returns
     connection.executescript(_SCHEMA)
     return connection
+
+
+def _drop_slice(connection: sqlite3.Connection, older_than_ms: int, below: int) -> int:
+    """Drops the oldest records, some thousand at a time: who appends never waits for a long deletion."""
+    oldest = "SELECT offset, appended_ms FROM records WHERE offset < ? ORDER BY offset LIMIT ?"
+    old = []
+    for offset, appended_ms in connection.execute(oldest, (below, _SLICE)):
+        if appended_ms >= older_than_ms:
+            break
+        old.append(offset)
+    if old:
+        connection.execute("DELETE FROM records WHERE offset <= ?", (old[-1],))
+    return len(old)
 
 
 def _last(connection: sqlite3.Connection) -> int:

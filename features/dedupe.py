@@ -23,6 +23,10 @@ _FADING: Final = 0.9
 class Facts(Protocol):
     """What the lake knows."""
 
+    def sizes_of_days(self, days: list[int]) -> dict[int, int]:
+        """How many facts it holds of each of some days; days without any may be left out."""
+        ...
+
     def facts_of_days(self, days: list[int]) -> tuple[Days, Hashes]:
         """(days since 1970, hashes) of all facts of some days."""
         ...
@@ -134,14 +138,32 @@ class SeenFacts:
             missing = [day for day in missing if counts[day] >= _WORTH_LOADING]
         waiting = {int(day) for _, days, _ in self._under_way for day in np.unique(days)}
         missing = [day for day in missing if day not in waiting]
+        for run in self._affordable(missing, counts):
+            found_days, found = self._lake.facts_of_days(run)
+            order = np.argsort(found_days, kind="stable")
+            found_days, found = found_days[order], found[order]
+            for day in run:
+                low, high = np.searchsorted(found_days, [day, day + 1])
+                self._days[day] = _Day(np.sort(found[low:high]), self.batch)
+
+    def _affordable(self, missing: list[int], counts: dict[int, int]) -> list[list[int]]:
+        """Runs of neighbouring days to load, the busiest first chosen, as long as they fit into the memory."""
         if not missing:
-            return
-        found_days, found = self._lake.facts_of_days(missing)
-        order = np.argsort(found_days, kind="stable")
-        found_days, found = found_days[order], found[order]
-        for day in missing:
-            low, high = np.searchsorted(found_days, [day, day + 1])
-            self._days[day] = _Day(np.sort(found[low:high]), self.batch)
+            return []
+        sizes = self._lake.sizes_of_days(missing)
+        room = self._capacity - len(self)
+        chosen: list[int] = []
+        for day in sorted(missing, key=lambda one: -counts[one]):
+            room -= sizes.get(day, 0)
+            if room >= 0:
+                chosen.append(day)
+        runs: list[list[int]] = []
+        for day in sorted(chosen):
+            if runs and day == runs[-1][-1] + 1:
+                runs[-1].append(day)
+            else:
+                runs.append([day])
+        return runs
 
     def _forget(self) -> None:
         """Drops the least used days once there are too many hashes, and only what the lake holds."""

@@ -8,9 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from eventlog import Log
 from features.dedupe import SeenFacts
@@ -32,8 +34,8 @@ from sinks.upkeep import Upkeep
 
 _LOG: Final = logging.getLogger("outpulse.flows")
 _JOBS_EVERY_SECONDS: Final = 0.2
-_PACED_BYTES: Final = 4096
-"""Block of a paced replay: some nine events, whose first sets the time of all."""
+_PACED_BYTES: Final = 2**16
+"""Block of a paced replay: every event of it is read to learn its time."""
 
 
 @dataclass
@@ -46,6 +48,7 @@ class _Replay:
     end: int
     events: int = 0
     held: Work | None = None
+    held_s: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass
@@ -83,6 +86,7 @@ class Writer:
         self.fault: OutpulseError | None = None
         self._files_turn = True
         self._paced_from: tuple[float, float] | None = None
+        self._paced_at = 0.0
         self._replays = [self._replay_of(file, None) for file in self.files]
 
     def take(self) -> Work | None:
@@ -159,10 +163,10 @@ class Writer:
                 self._replays.pop(0)  # a damaged file must not stop the live events
                 self._jobs.mark(replay.job, "failed", str(error))
                 continue
-            replay.held = None
-            if work is not None and self._is_early(work):
-                replay.held = work
-                return None
+            if work is not None and self.pace is not None:
+                work = self._due_part(replay, work, self.pace)
+                if work is None:
+                    return None
             if work is not None:
                 replay.end = work.cursors[replay.file.source]
                 return work
@@ -177,22 +181,30 @@ class Writer:
     def _replay_of(self, file: EventFile, job: Job | None) -> _Replay:
         position = self._landed.get(file.source, 0)
         block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
-        works = file.works(position, block, self.decode.ahead)
+        works = file.works(position, block, None if self.pace is not None else self.decode.ahead)
         return _Replay(file, works, job, position)
 
-    def _is_early(self, work: Work) -> bool:
-        """Whether a paced file's micro-batch lies in the future; the first one sets the clock."""
-        if self.pace is None or not len(work.lines):
-            return False
-        try:
-            event, _ = decode_record(work.lines[0].as_py())
-        except BadEvent:
-            return False
-        if event is None:
-            return False
-        now, at = time.monotonic(), parse_ms(event.occurred_at) / 1000
-        self._paced_from = self._paced_from or (now, at)
-        return (at - self._paced_from[1]) / self.pace > now - self._paced_from[0]
+    def _due_part(self, replay: _Replay, work: Work, pace: float) -> Work | None:
+        """The first events of a paced file's micro-batch, up to one that lies in the future; the rest is held."""
+        if work is not replay.held:
+            replay.held, replay.held_s = work, _seconds_of(work)
+        now = time.monotonic()
+        known = replay.held_s[np.isfinite(replay.held_s)]
+        if self._paced_from is None and len(known):
+            self._paced_from = (now, float(known[0]))  # the first event sets the clock
+        began, first = self._paced_from or (now, now)
+        late = np.flatnonzero((replay.held_s - first) / pace > now - began)
+        due = int(late[0]) if len(late) else len(work.lines)
+        if due == len(work.lines):
+            replay.held = None
+            return work
+        if not due or now - self._paced_at < self.settings.lake.commit_seconds:
+            return None
+        self._paced_at = now
+        cursor = {replay.file.source: int(work.at[due])}
+        replay.held = replace(work, lines=work.lines[due:], at=work.at[due:], dead=(), decoded=None)
+        replay.held_s = replay.held_s[due:]
+        return replace(work, lines=work.lines[:due], at=work.at[:due], cursors=cursor, decoded=None)
 
     def _do_jobs(self) -> None:
         now = time.monotonic()
@@ -226,6 +238,19 @@ class Writer:
                 expire_log(self.log, self._landed, self.settings.log.retention_days)
             self._upkeep_at = time.monotonic()
             _LOG.debug("upkeep took %.2f s", took)
+
+
+def _seconds_of(work: Work) -> np.ndarray[Any, Any]:
+    """When each event of a micro-batch happened, in seconds since 1970; NaN where a line is no event."""
+    found = np.full(len(work.lines), np.nan)
+    for index, line in enumerate(work.lines.to_pylist()):
+        try:
+            event, _ = decode_record(line)
+        except BadEvent:
+            continue
+        if event is not None:
+            found[index] = parse_ms(event.occurred_at) / 1000
+    return found
 
 
 def expire_log(log: Log, positions: Mapping[str, int], retention_days: Mapping[str, float]) -> None:

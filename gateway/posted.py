@@ -4,6 +4,7 @@ Plain events take a typed decoder; every item it does not take goes to `schemas.
 """
 
 import json
+import re
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from schemas.instants import from_epoch_ms, parse_ms
 MAX_ITEMS: Final = 500_000
 """More items than this in one post are refused: their list of reasons alone would fill the memory."""
 
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{},]', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
 _ENCODE: Final = msgspec.json.Encoder().encode
 _FIELDS: Final = tuple(field for field in Event.__struct_fields__ if field not in {"occurred_at", "received_at"})
@@ -102,12 +104,31 @@ def _split(body: bytes) -> list[bytes] | list[msgspec.Raw]:
         if start == b"[":
             return _MANY(body)
         return [_ONE(body)]
-    except (msgspec.DecodeError, RecursionError):
+    except RecursionError:
+        if start == b"[" and (items := _parts(body)) is not None:
+            return items
+    except msgspec.DecodeError:
         pass
     if start != b"[":  # lines; of each the item's own decoding says what is wrong
         return [line for line in body.split(b"\n") if line and not line.isspace()]
     whole = load_json(body)  # repairs what UTF-8 cannot carry
     return [json.dumps(item).encode() for item in whole]
+
+
+def _parts(body: bytes) -> list[bytes] | None:
+    """The items of an array of which one is nested too deeply to be read with the others; None where brackets differ."""
+    found: list[bytes] = []
+    depth = start = 0
+    for token in _TOKENS.finditer(body):
+        mark = token[0]
+        if mark in b"[{":
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif depth == 1 and mark in b",]":
+            found.append(body[start : token.start()])
+            start = token.end()
+        depth -= mark in b"]}"
+    return found if depth == 0 else None
 
 
 def _plain(raw: bytes | msgspec.Raw, received_at: str, received_ms: int) -> LoggedEvent | None:

@@ -54,8 +54,10 @@ def _lines(adapter: Adapter, provider: str, path: Path, settings: ProviderSettin
     parsed = adapter.parse(request)
     replies = {(reply.event_id, reply.recipient): reply for reply in parsed.replies}
     lines = [_event_line(event, replies, path.name) for event in parsed.events]
-    dead = [{"request": path.name, "dead_letter": item.reason, "detail": item.detail} for item in parsed.rejected]
-    return [*lines, *dead]
+    for place, item in enumerate(parsed.rejected):  # in input order: each behind the events before it
+        dead = {"request": path.name, "dead_letter": item.reason, "detail": item.detail}
+        lines.insert(item.after + place, dead)
+    return lines
 
 
 def _event_line(event: Event, replies: Mapping[tuple[str, str | None], Reply], name: str) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def recorded_request(provider: str, path: Path) -> RawRequest:
         )
     try:
         received = from_epoch_ms(parse_ms(str(record.get("received_at") or from_epoch_ms(changed_ms))))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise OutpulseError(f"{path}: received_at: {error}") from None
     url = str(record.get("url") or f"/webhooks/{provider}")
     return RawRequest(

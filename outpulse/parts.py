@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from outpulse.home import Home
 from schemas.failures import LakeLocked, OutpulseError, SettingsError
@@ -80,8 +80,8 @@ def run_flows_part(home: Home, names: Sequence[str], *, follow: bool) -> int:
     return 0
 
 
-def run_dashboard(home: Home, *, port: int | None) -> NoReturn:
-    """`outpulse dashboard`: Streamlit on this machine, without telemetry; does not return."""
+def run_dashboard(home: Home, *, port: int | None) -> int:
+    """`outpulse dashboard`: Streamlit on this machine, without telemetry."""
     from streamlit.web.cli import main
 
     import dashboards
@@ -93,7 +93,8 @@ def run_dashboard(home: Home, *, port: int | None) -> NoReturn:
     os.environ["OUTPULSE_HOME"] = str(home.path.resolve())
     watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     # In this process, so that whoever ends it, by whatever signal, ends the pages.
-    main(["run", str(page), *options], prog_name="streamlit")
+    main(["run", str(page), *options], prog_name="streamlit", standalone_mode=False)
+    return 0
 
 
 def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arguments of any job

@@ -41,6 +41,12 @@ class Chunk:
     duplicates: int = 0
 
 
+def _within_days(column: str, days: Sequence[int]) -> str:
+    """That an instant lies within the first and the last of some days since 1970."""
+    low, high = min(days) * 86_400_000_000, (max(days) + 1) * 86_400_000_000
+    return f"{column} >= make_timestamptz({low}) AND {column} < make_timestamptz({high})"
+
+
 class Lake:
     """The writer of a home's lake; there is at most one, in one thread.
 
@@ -82,17 +88,19 @@ class Lake:
         rows = self._connection.execute("SELECT source, max(position) FROM store.commits GROUP BY source").fetchall()
         return {str(source): int(position) for source, position in rows}
 
+    def sizes_of_days(self, days: Sequence[int]) -> dict[int, int]:
+        """How many facts happened on each of some UTC days (since 1970), where there are any."""
+        rows = self._connection.execute(f"""
+            SELECT (epoch_us(minute) // 86400000000)::INTEGER AS day, sum(events)::BIGINT FROM store.cells
+            WHERE {_within_days("minute", days)} GROUP BY 1""").fetchall()
+        return {int(day): int(count) for day, count in rows}
+
     def facts_of_days(self, days: Sequence[int]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """(days since 1970, identity hashes) of all facts that happened on the given UTC days."""
-        low, high = min(days) * 86_400_000_000, (max(days) + 1) * 86_400_000_000
+        """(days since 1970, identity hashes) of all facts of some neighbouring UTC days."""
         found = self._connection.execute(f"""
             SELECT (epoch_us(occurred_at) // 86400000000)::INTEGER AS day, fact FROM store.facts
-            WHERE occurred_at >= make_timestamptz({low}) AND occurred_at < make_timestamptz({high})""").to_arrow_table()
-        found_days, hashes = found["day"].to_numpy(), found["fact"].to_numpy()
-        if max(days) - min(days) + 1 != len(days):
-            wanted = np.isin(found_days, days)
-            return found_days[wanted], hashes[wanted]
-        return found_days, hashes
+            WHERE {_within_days("occurred_at", days)}""").to_arrow_table()
+        return found["day"].to_numpy(), found["fact"].to_numpy()
 
     def known_facts(
         self, days: np.ndarray[Any, np.dtype[np.int32]], hashes: np.ndarray[Any, np.dtype[np.uint64]]

@@ -19,8 +19,8 @@ _TIERS: Final = ((2**19, 8), (2**22, 8))
 holds the writer up, 32 MB of facts for some 1.5 s."""
 _FULL_TIERS: Final = ((2**22, 2), (2**25, 4))
 _MOST_BYTES: Final = 128 * 2**20
-_ADJACENT: Final = ("store.facts", "store.replies", "store.orphans")
-"""Tables whose files follow one another by `seq`."""
+_ADJACENT: Final = {"store.facts": "seq", "store.replies": "seq", "store.orphans": "seq", "main.dead_letters": "rowid"}
+"""Tables whose files follow one another, and by what."""
 _STILL_FILLING: Final = timedelta(minutes=2)
 _FIRST_LOOK: Final = timedelta(hours=1)
 _SUMMED: Final = {
@@ -32,7 +32,7 @@ _COUNTED: Final = {"cells": ("events",), "cohorts": tuple(COUNTS), "corrections"
 
 
 class _File(NamedTuple):
-    """A Parquet file and the commits whose rows it holds."""
+    """A Parquet file and the commits (or row ids) whose rows it holds."""
 
     table: str
     size: int
@@ -73,6 +73,7 @@ class Upkeep:
         self._merge_small(_TIERS)
         self._fold_commits(at_rows=500)
         self._sum_up("cohorts", at_growth=2.0)
+        self._sum_up("corrections", at_growth=2.0)
         self._sum_up_recent_cells()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
         return time.monotonic() - started
@@ -92,17 +93,18 @@ class Upkeep:
         )
 
     def _files(self) -> list[_File]:
-        """Data files of the current snapshot that hold rows by `seq`."""
+        """Data files of the current snapshot that hold rows by `seq`, or by row id where there is none."""
         meta = "__ducklake_metadata_lake"
         rows = self.lake.connection.execute(f"""
             SELECT s.schema_name || '.' || t.table_name, f.file_size_bytes,
-                v.min_value::BIGINT AS low, v.max_value::BIGINT AS high
+                coalesce(v.min_value::BIGINT, f.row_id_start) AS low,
+                coalesce(v.max_value::BIGINT, f.row_id_start + f.record_count - 1) AS high
             FROM {meta}.ducklake_data_file f
             JOIN {meta}.ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL
             JOIN {meta}.ducklake_schema s ON s.schema_id = t.schema_id AND s.end_snapshot IS NULL
-            JOIN {meta}.ducklake_column c ON c.table_id = t.table_id AND c.end_snapshot IS NULL
+            LEFT JOIN {meta}.ducklake_column c ON c.table_id = t.table_id AND c.end_snapshot IS NULL
                 AND c.column_name = 'seq'
-            JOIN {meta}.ducklake_file_column_stats v ON v.data_file_id = f.data_file_id AND v.column_id = c.column_id
+            LEFT JOIN {meta}.ducklake_file_column_stats v ON v.data_file_id = f.data_file_id AND v.column_id = c.column_id
             WHERE f.end_snapshot IS NULL ORDER BY low, high""").fetchall()
         return [_File(*row) for row in rows]
 
@@ -119,7 +121,7 @@ class Upkeep:
 
     def _rewrite(self, table: str, low: int, high: int) -> None:
         run = self.lake.connection.execute
-        chosen = f"seq BETWEEN {low} AND {high}"
+        chosen = f"{_ADJACENT[table]} BETWEEN {low} AND {high}"
         with self.lake.transaction():
             run(f"CREATE OR REPLACE TEMP TABLE merged AS SELECT * FROM {table} WHERE {chosen}")
             run(f"DELETE FROM {table} WHERE {chosen}")
@@ -137,7 +139,8 @@ class Upkeep:
                 SELECT max(seq) AS seq, source, max(position) AS position, sum(events)::BIGINT AS events,
                     sum(duplicates)::BIGINT AS duplicates, sum(dead_letters)::BIGINT AS dead_letters,
                     max(newest) AS newest, max(landed_at) AS landed_at
-                FROM store.commits GROUP BY source""")
+                FROM store.commits
+                WHERE source NOT LIKE 'job/%' OR landed_at > now() - INTERVAL 1 DAY GROUP BY source""")
             run("DELETE FROM store.commits")
             run("INSERT INTO store.commits BY NAME SELECT * FROM folded")
             run("CREATE OR REPLACE TEMP TABLE folded AS SELECT max(seq) AS seq FROM store.derived")

@@ -24,7 +24,11 @@ class Landed:
         self.facts: set[Fact] = set()
         self.loads = 0
 
+    def sizes_of_days(self, days: list[int]) -> dict[int, int]:
+        return {day: sum(fact[0] == day for fact in self.facts) for day in days}
+
     def facts_of_days(self, days: list[int]) -> tuple[Days, Hashes]:
+        assert days == list(range(days[0], days[-1] + 1))
         self.loads += 1
         found = sorted(fact for fact in self.facts if fact[0] in days)
         return columns(found[::2] + found[1::2])  # in no order that could be relied on

@@ -93,6 +93,9 @@ def test_steps_of_the_flows_are_named_and_joined_as_drawn() -> None:
 class Nothing:
     """A lake that holds no facts."""
 
+    def sizes_of_days(self, days: list[int]) -> dict[int, int]:
+        raise NotImplementedError(days)
+
     def facts_of_days(self, days: list[int]) -> tuple[Days, Hashes]:
         raise NotImplementedError(days)
 

@@ -197,3 +197,16 @@ def test_events_are_answered_503_while_the_log_fails(log: WatchedLog) -> None:
 
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize("depth", [400, 2_000, 100_000])
+def test_an_item_nested_absurdly_does_not_lose_its_neighbours(depth: int) -> None:
+    good = '{"event_id": "%s", "kind": "sent", "occurred_at": "2026-01-05T10:00:00Z", "reason": "a ]}, [ b"}'
+    deep = '{"event_id": "x", "kind": "sent", "occurred_at": "2026-01-05T10:00:00Z", "reason": %s}' % (
+        "[" * depth + "]" * depth
+    )
+    body = f"[{good % 'a'}, {deep}, {good % 'b'}]".encode()
+
+    found = read(body, "2026-01-05T10:00:00.000Z")
+
+    assert (found.accepted, [refusal.index for refusal in found.rejected]) == (2, [1])

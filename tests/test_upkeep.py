@@ -6,7 +6,7 @@ import pytest
 
 from features.dedupe import SeenFacts
 from flows.delivery import DecodeWork, DropDuplicates, LandBatch
-from schemas.failures import LakeLocked, LakeTooNew
+from schemas.failures import DeadLetter, LakeLocked, LakeTooNew
 from sinks.attach import connect, writer_pid
 from sinks.lake import Chunk, Lake
 from sinks.upkeep import Upkeep
@@ -127,3 +127,19 @@ def test_old_minutes_with_many_rows_are_added_up_while_the_newest_wait(home: Pat
 
     assert [(row[1], row[2]) for row in found] == [(2, 6), (2, 6), (6, 6), (6, 6), (6, 6)]
     assert rows(home, "SELECT sum(events)::INT FROM metrics_campaign_minute") == [(30,)]
+
+
+def test_many_small_files_of_dead_letters_become_few_and_none_is_lost(home: Path) -> None:
+    lake = Lake(home)
+    for n in range(20):
+        letter = DeadLetter(id=f"{n:032x}", stage="decode", stream="events", reason="not JSON", detail="", raw=b"x")
+        lake.land(Chunk({"test": n}, dead=[letter]))
+    Upkeep(lake).small()
+    files = lake.connection.execute("""SELECT count(*) FROM __ducklake_metadata_lake.ducklake_data_file f
+        JOIN __ducklake_metadata_lake.ducklake_table t USING (table_id)
+        WHERE f.end_snapshot IS NULL AND t.table_name = 'dead_letters'""").fetchone()
+    lake.close()
+
+    assert files is not None
+    assert files[0] < 8
+    assert rows(home, "SELECT count(DISTINCT id), count(*) FROM dead_letters") == [(20, 20)]
