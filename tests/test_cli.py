@@ -273,8 +273,8 @@ def test_normalize_prints_each_event_with_all_fields_and_its_request_in_order(tm
     assert found[0] == LINE | {"request": "2.json"}
     assert list(found[0]) == [*EVENT_FIELDS, "request"]
     assert [one.get("event_id") for one in found] == ["e1", None, "e2", "e1"]
-    assert set(found[2]) == {"request", "dead_letter", "detail"}
-    assert (found[2]["request"], found[2]["dead_letter"]) == ("2.json", "unmapped: odd")
+    assert set(found[1]) == {"request", "dead_letter", "detail"}
+    assert (found[1]["request"], found[1]["dead_letter"]) == ("2.json", "unmapped: odd")
     assert found[3] == LINE | {"request": "1.json"}
 
 

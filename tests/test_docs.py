@@ -187,7 +187,7 @@ def test_every_figure_of_the_gateway_is_told() -> None:
 def test_every_reason_of_a_dead_letter_is_told() -> None:
     sources = [path for room in ("schemas", "adapters", "features", "flows") for path in (ROOT / room).glob("*.py")]
     found = {r for path in sources for r in re.findall(r'(?:BadEvent|Rejected)\(f?"([^"]+)"', path.read_text())}
-    shown = {"{field}": "FIELD", "occurred_at is": "FIELD is", "{event[:200]}": "NAME"}
+    shown = {"{field}": "FIELD", "occurred_at is": "FIELD is", "{told[:200]}": "NAME"}
     pattern = re.compile("|".join(map(re.escape, shown)))
     reasons = {pattern.sub(lambda match: shown[match[0]], reason) for reason in found}
 
