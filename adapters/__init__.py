@@ -7,11 +7,20 @@ A new provider is a module of the shape of `adapters.contract.Adapter` and one l
 from collections.abc import Mapping
 from typing import Final
 
-from adapters import sendgrid
+from adapters import brevo, mailersend, mailgun, mailjet, mandrill, postmark, resend, sendgrid, ses, sparkpost
 from adapters.contract import Adapter, Parsed, ProofSettings, Rejected
 
 __all__ = ["REGISTRY", "Adapter", "Parsed", "ProofSettings", "Rejected"]
 
 REGISTRY: Final[Mapping[str, Adapter]] = {
     "sendgrid": sendgrid,
+    "mailgun": mailgun,
+    "postmark": postmark,
+    "ses": ses,
+    "sparkpost": sparkpost,
+    "resend": resend,
+    "brevo": brevo,
+    "mailjet": mailjet,
+    "mandrill": mandrill,
+    "mailersend": mailersend,
 }

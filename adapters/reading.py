@@ -6,9 +6,19 @@ from typing import Any, Final
 import msgspec
 
 from adapters.contract import Parsed, Rejected
-from adapters.facts import OUR_KEYS, epoch_ms_of, fact_id, rejected_item, text_of
+from adapters.facts import (
+    OUR_KEYS,
+    bare_address,
+    class_by_code,
+    epoch_ms_of,
+    fact_id,
+    machine_by_agent,
+    optional_text,
+    rejected_item,
+    text_of,
+)
 from schemas.decode import check_instants, load_json
-from schemas.events import Channel, Event, Kind, RawRequest
+from schemas.events import BounceClass, Channel, Event, Kind, RawRequest
 from schemas.failures import BadEvent
 from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
 
@@ -59,7 +69,7 @@ def read_items(
                 parsed.events.extend(list(found))  # type: ignore[arg-type] # an Event is caught above
         except BadEvent as bad:
             parsed.rejected.append(rejected_item(item, bad.reason, str(bad), len(parsed.events)))
-        except (RecursionError, ValueError, OverflowError) as error:  # absurd nesting, numbers of thousands of digits
+        except Exception as error:  # noqa: BLE001 - whatever is odd about an item must not lose its neighbours
             parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200], len(parsed.events)))
     return parsed
 
@@ -170,3 +180,54 @@ def event_of(
         **fields,
         **ours,
     )
+
+
+def by_agent(agent: object) -> bool | None:
+    """Whether a user agent is a machine's; None where there is none."""
+    return machine_by_agent(agent) if isinstance(agent, str) else None
+
+
+def said_by_code(known: BounceClass | None, *texts: str | None) -> BounceClass | None:
+    """The provider's class, unless an enhanced code in one of the texts says that a mailbox is full or a policy refused."""
+    for text in texts:
+        if text and (found := class_by_code(text)) is not None:
+            return found
+    return known
+
+
+def bare_id(value: object) -> str | None:
+    """A message id without angle brackets; None where there is none."""
+    text = optional_text(value)
+    return (text.strip().strip("<>") or None) if text else None
+
+
+def address_of(value: object) -> str | None:
+    """The bare address in a text; None where there is none."""
+    return (bare_address(value) or None) if isinstance(value, str) and value else None
+
+
+def custom_object(told: object) -> dict[str, Any]:
+    """Our data as a provider hands it back: an object, or one as JSON text; empty where it cannot be read."""
+    if isinstance(told, str) and told.lstrip()[:1] == "{":
+        try:
+            told = load_json(told.encode("utf-8", "surrogatepass"))
+        except BadEvent:
+            return {}
+    return told if isinstance(told, dict) else {}
+
+
+def with_sender(ours: dict[str, str], sender: object) -> dict[str, str]:
+    """Our keys, with the provider's From as sender where we told none."""
+    if "sender" not in ours and (address := address_of(sender)) is not None:
+        ours["sender"] = address
+    return ours
+
+
+def time_text(value: object) -> object:
+    """A time as it is, but `2026-01-05 10:00:00` as the UTC that it means."""
+    if isinstance(value, str) and len(value) >= _WITHOUT_ZONE and value[10] == " " and value[-1].isdigit():
+        return value[:10] + "T" + value[11:] + "Z"
+    return value
+
+
+_WITHOUT_ZONE: Final = len("2026-01-05 10:00:00")

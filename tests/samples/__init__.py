@@ -17,8 +17,10 @@ Item = dict[str, Any]
 
 
 def changed(item: Item, path: str, value: object) -> Item:
-    """The item with another value at a path such as `data.email.recipient`; an empty list item is not made."""
+    """The item with another value at a path such as `data.email.recipient` or `data.to.0`."""
     key, _, rest = path.partition(".")
+    if rest.isdigit():
+        return item | {key: [value if n == int(rest) else one for n, one in enumerate(item[key])]}
     return item | {key: changed(item.get(key, {}), rest, value) if rest else value}
 
 
@@ -40,7 +42,8 @@ class Sample(msgspec.Struct, frozen=True):
     item: of the event's name, its id (None: the provider has none), the address, and a free text that becomes an
     attribute. `stale_s` and `ahead_s` are an age and a lead in seconds that are refused; None where no time is signed.
     `signed_at` is the header of the signed time. `takes_any_bytes` is False where the proof lies inside the body;
-    `id_header` is the header in which the event's id comes, if it does not lie in the body.
+    `id_header` is the header in which the event's id comes, if it does not lie in the body; `refused_with` the status
+    that a proof by another secret gets.
     """
 
     settings: ProviderSettings
@@ -63,6 +66,7 @@ class Sample(msgspec.Struct, frozen=True):
     ahead_s: int | None = None
     is_json: bool = True
     id_header: str | None = None
+    refused_with: int = 401
 
 
 def samples() -> dict[str, Sample]:

@@ -1,0 +1,118 @@
+"""Mailjet (Sinch): events grouped in arrays or alone, unsigned.
+
+Facts are from Mailjet's guide "Event API (webhooks)" and its reference of errors, at
+https://dev.mailjet.com/email/guides/webhooks/. Nothing is signed, so basic auth in the URL has to protect the endpoint.
+What was given as `EventPayload` at sending comes back as `Payload`, JSON text; `CustomID` is one id of ours.
+"""
+
+from typing import Any, Final
+
+from adapters.contract import Parsed, ProofSettings
+from adapters.facts import optional_text
+from adapters.proofs import check_credentials, needs_signature
+from adapters.reading import (
+    Receipt,
+    address_of,
+    attributes_of,
+    body_of,
+    by_agent,
+    custom_object,
+    event_of,
+    kind_of,
+    object_of,
+    occurred_ms,
+    our_keys,
+    read_items,
+    receipt_of,
+    said_by_code,
+    whole_rejected,
+)
+from schemas.events import BounceClass, Event, Kind, RawRequest
+from schemas.failures import BadEvent
+
+name: str = "mailjet"
+
+VOCABULARY: Final[dict[str, Kind]] = {
+    "sent": Kind.DELIVERED,  # the receiver's server has taken it; Mailjet tells nothing before
+    "open": Kind.OPENED,
+    "click": Kind.CLICKED,
+    "bounce": Kind.BOUNCED,  # greylisted and not hard: deferred
+    "blocked": Kind.REJECTED,  # never tried: preblocked, duplicate, earlier bounces
+    "spam": Kind.COMPLAINED,
+    "unsub": Kind.UNSUBSCRIBED,
+}
+_TAKEN: Final = frozenset({"event", "time", "MessageID", "email", "Payload", "CustomID"})
+_CLICKED: Final = _TAKEN | {"url"}
+_CAUSES: Final = frozenset({Kind.BOUNCED, Kind.REJECTED, Kind.DEFERRED})
+
+
+def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
+    """Checks basic auth, bearer token or headers: Mailjet signs nothing.
+
+    Raises:
+        RequestRefused: 401 for bad or missing credentials, 403 where none are set.
+    """
+    del now_ms
+    needs_signature(name, "basic_auth", (), settings)
+    check_credentials(request, settings)
+
+
+def parse(request: RawRequest) -> Parsed:
+    """One event or one dead letter per item; never raises."""
+    try:
+        body = body_of(request)
+        items = body if isinstance(body, list) else [object_of(body)]
+    except BadEvent as bad:
+        return whole_rejected(request, bad)
+    return read_items(items, receipt_of(request), _event)
+
+
+def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
+    item = object_of(told)
+    kind = kind_of(name, item.get("event"), VOCABULARY)
+    at_ms = occurred_ms(item.get("time"), receipt)
+    url = is_machine = bounce_class = reason = None
+    if kind is Kind.BOUNCED:
+        kind, bounce_class = _bounce(item)
+    if kind in _CAUSES:
+        reason = optional_text(item.get("comment")) or optional_text(item.get("error"))
+    elif kind is Kind.CLICKED:
+        url, is_machine = optional_text(item.get("url")), by_agent(item.get("agent"))
+    elif kind is Kind.OPENED:
+        is_machine = by_agent(item.get("agent"))
+    attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    return event_of(
+        name,
+        receipt,
+        kind=kind,
+        at_ms=at_ms,
+        event_id=None,
+        message_id=optional_text(item.get("MessageID")),
+        recipient=address_of(item.get("email")),
+        attributes=attributes,
+        ours=_ours(item, attributes),
+        url=url,
+        is_machine=is_machine,
+        bounce_class=bounce_class,
+        reason=reason,
+    )
+
+
+def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
+    ours = our_keys(custom_object(item.get("Payload")), attributes)
+    custom_id = optional_text(item.get("CustomID"))
+    if custom_id and "delivery_id" not in ours:
+        ours["delivery_id"] = custom_id
+    return ours
+
+
+def _bounce(item: dict[str, Any]) -> tuple[Kind, BounceClass | None]:
+    """`hard_bounce`, then what the error is related to, then the code in the receiver's words."""
+    hard = item.get("hard_bounce")
+    is_hard = hard is True or hard in {"true", "1", 1}
+    if item.get("error") == "greylisted" and not is_hard:
+        return Kind.DEFERRED, None
+    known = BounceClass.HARD if is_hard else BounceClass.SOFT
+    if not is_hard and item.get("error_related_to") == "spam":
+        known = BounceClass.BLOCK
+    return Kind.BOUNCED, said_by_code(known, optional_text(item.get("comment")))

@@ -1,0 +1,159 @@
+"""Mandrill (Mailchimp Transactional): batches of up to 1,000 events in one form field, signed with HMAC-SHA1.
+
+Facts are from Mailchimp's Transactional pages "About webhooks", "Authenticating webhook requests", "Tracking message
+events" and "Inbound email", at https://mailchimp.com/developer/transactional/guides/. The signature covers the webhook's
+URL as configured and every field of the form. `msg.metadata` hands our data back; PHP writes it `[]` when it is empty.
+"""
+
+import base64
+import hashlib
+import hmac
+from typing import Any, Final
+
+from adapters.contract import Parsed, ProofSettings
+from adapters.facts import optional_text
+from adapters.forms import fields_of
+from adapters.proofs import check_credentials, needs_signature, required_header, same
+from adapters.reading import (
+    Receipt,
+    address_of,
+    attributes_of,
+    bare_id,
+    body_of,
+    by_agent,
+    event_of,
+    inner,
+    kind_of,
+    object_of,
+    occurred_ms,
+    our_keys,
+    read_items,
+    receipt_of,
+    said_by_code,
+    unmapped,
+    whole_rejected,
+    with_sender,
+)
+from schemas.decode import load_json
+from schemas.events import BounceClass, Event, Kind, RawRequest
+from schemas.failures import BadEvent, RequestRefused
+
+name: str = "mandrill"
+
+SIGNATURE_HEADER: Final = "X-Mandrill-Signature"
+FIELD: Final = "mandrill_events"
+TEST_KEY: Final = "test-webhook"
+"""What Mandrill signs the empty array with when a webhook is saved; public, so good for nothing else."""
+
+VOCABULARY: Final[dict[str, Kind]] = {
+    "send": Kind.SENT,
+    "delivered": Kind.DELIVERED,
+    "deferral": Kind.DEFERRED,
+    "hard_bounce": Kind.BOUNCED,
+    "soft_bounce": Kind.BOUNCED,
+    "reject": Kind.REJECTED,
+    "open": Kind.OPENED,
+    "click": Kind.CLICKED,
+    "spam": Kind.COMPLAINED,
+    "unsub": Kind.UNSUBSCRIBED,
+    # Sync events (blacklist, whitelist …) have a type and no event: unmapped.
+}
+_CLASSES: Final = {"hard_bounce": BounceClass.HARD, "soft_bounce": BounceClass.SOFT}
+_CAUSES: Final = frozenset({Kind.BOUNCED, Kind.DEFERRED, Kind.REJECTED})
+_TAKEN: Final = frozenset({"event", "ts", "_id", "msg"})
+_CLICKED: Final = _TAKEN | {"url"}
+_OF_MESSAGE: Final = frozenset({"_id", "email", "metadata", "sender", "ts"})
+
+
+def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
+    """Checks the HMAC-SHA1 over the configured URL and the form's fields, and any other proof that is set.
+
+    Raises:
+        RequestRefused: 401 for a bad or missing proof, 403 where no key or no URL is set.
+    """
+    del now_ms
+    if needs_signature(name, "webhook_keys", settings.webhook_keys, settings):
+        if not settings.url:
+            raise RequestRefused(
+                f"no URL is set for {name}: set [providers.{name}] url to the webhook's URL exactly as Mandrill has it",
+                status=403,
+            )
+        _check_signature(request, settings)
+    check_credentials(request, settings)
+
+
+def _check_signature(request: RawRequest, settings: ProofSettings) -> None:
+    given = required_header(request, SIGNATURE_HEADER)
+    fields = fields_of(request)[0]
+    signed = settings.url.encode() + b"".join(key.encode() + value for key, value in sorted(fields))
+    fitting = sum(same(_signature(key, signed), given) for key in settings.webhook_keys)
+    if not fitting and fields == [(FIELD, b"[]")]:
+        fitting = same(_signature(TEST_KEY, signed), given)
+    if not fitting:
+        raise RequestRefused("the signature does not fit the URL, the form and any of the keys")
+
+
+def _signature(key: str, signed: bytes) -> str:
+    return base64.b64encode(hmac.new(key.encode(), signed, hashlib.sha1).digest()).decode()
+
+
+def replay_key(request: RawRequest) -> bytes | None:
+    """The signature: it covers the whole form, so the same one is the same batch."""
+    found = request.headers.get(SIGNATURE_HEADER.lower(), "")
+    return found.encode("utf-8", "surrogatepass") + hashlib.sha256(request.body).digest() if found else None
+
+
+def parse(request: RawRequest) -> Parsed:
+    """One event or one dead letter per item of the batch; never raises."""
+    try:
+        items = _items(request)
+    except BadEvent as bad:
+        return whole_rejected(request, bad)
+    return read_items(items, receipt_of(request), _event)
+
+
+def _items(request: RawRequest) -> list[Any]:
+    field = next((value for key, value in fields_of(request)[0] if key == FIELD), None)
+    body = body_of(request) if field is None else load_json(field)
+    if not isinstance(body, list):
+        raise BadEvent("not an array", f"{FIELD} is a JSON {type(body).__name__}, valid is an array of events")
+    return body
+
+
+def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
+    item = object_of(told)
+    event = item.get("event")
+    if event is None and isinstance(item.get("type"), str):
+        raise unmapped(name, item["type"])
+    kind = kind_of(name, event, VOCABULARY)
+    at_ms = occurred_ms(item.get("ts"), receipt)
+    message = inner(item, "msg")
+    url = is_machine = bounce_class = reason = None
+    if kind in _CAUSES:
+        texts = (optional_text(message.get("diag")), optional_text(message.get("bounce_description")))
+        reason = texts[0] or texts[1] or _rejection(message.get("reject"))
+        bounce_class = said_by_code(_CLASSES[str(event)], texts[0]) if kind is Kind.BOUNCED else None
+    elif kind in {Kind.OPENED, Kind.CLICKED}:
+        is_machine = by_agent(item.get("user_agent"))
+        url = optional_text(item.get("url")) if kind is Kind.CLICKED else None
+    attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    attributes |= attributes_of(message, _OF_MESSAGE)
+    return event_of(
+        name,
+        receipt,
+        kind=kind,
+        at_ms=at_ms,
+        event_id=None,
+        message_id=bare_id(item.get("_id")) or bare_id(message.get("_id")),
+        recipient=address_of(message.get("email")),
+        attributes=attributes,
+        ours=with_sender(our_keys(inner(message, "metadata"), attributes), message.get("sender")),
+        url=url,
+        is_machine=is_machine,
+        bounce_class=bounce_class,
+        reason=reason,
+    )
+
+
+def _rejection(told: object) -> str | None:
+    return optional_text(told.get("reason")) if isinstance(told, dict) else optional_text(told)

@@ -1,0 +1,155 @@
+"""Postmark: one event a request, unsigned.
+
+Facts are from Postmark's developer pages "Webhooks overview", one page a webhook (bounce, delivery, open, click, spam
+complaint, subscription change) and "Bounce API: bounce types", at https://postmarkapp.com/developer/webhooks. Nothing is
+signed, whatever header some code looks for: basic auth in the URL or custom headers have to protect the endpoint.
+`Metadata` hands our data back.
+"""
+
+from typing import Any, Final
+
+from adapters.contract import Parsed, ProofSettings
+from adapters.facts import optional_text, text_of
+from adapters.proofs import check_credentials, needs_signature
+from adapters.reading import (
+    Receipt,
+    address_of,
+    attributes_of,
+    bare_id,
+    body_of,
+    by_agent,
+    event_of,
+    inner,
+    kind_of,
+    object_of,
+    occurred_ms,
+    our_keys,
+    read_items,
+    receipt_of,
+    unmapped,
+    whole_rejected,
+    with_sender,
+)
+from schemas.events import BounceClass, Event, Kind, RawRequest
+from schemas.failures import BadEvent
+
+name: str = "postmark"
+
+TRACE_HEADER: Final = "x-pm-webhook-trace-id"
+"""Stays the same over retries of one request."""
+
+VOCABULARY: Final[dict[str, Kind]] = {
+    "Delivery": Kind.DELIVERED,
+    "Open": Kind.OPENED,
+    "Click": Kind.CLICKED,
+    "SpamComplaint": Kind.COMPLAINED,
+    "Bounce": Kind.BOUNCED,  # by its Type, see BOUNCES
+    "SubscriptionChange": Kind.UNSUBSCRIBED,  # by its SuppressionReason, see SUPPRESSIONS
+}
+_HARD, _SOFT, _BLOCK = ((Kind.BOUNCED, found) for found in (BounceClass.HARD, BounceClass.SOFT, BounceClass.BLOCK))
+BOUNCES: Final[dict[str, tuple[Kind, BounceClass | None]]] = {
+    "HardBounce": _HARD,
+    "SoftBounce": _SOFT,
+    "Transient": (Kind.DEFERRED, None),  # Postmark goes on trying
+    "DnsError": (Kind.DEFERRED, None),
+    "Blocked": _BLOCK,
+    "DMARCPolicy": _BLOCK,
+    "SpamNotification": _BLOCK,
+    "VirusNotification": _BLOCK,
+    "BadEmailAddress": (Kind.REJECTED, None),  # never tried
+    "ManuallyDeactivated": (Kind.REJECTED, None),
+    "Unconfirmed": (Kind.REJECTED, None),
+    "Unsubscribe": (Kind.UNSUBSCRIBED, None),
+    "SMTPApiError": (Kind.FAILED, None),
+    "TemplateRenderingFailed": (Kind.FAILED, None),
+    "SpamComplaint": (Kind.COMPLAINED, None),
+    # Subscribe, AutoResponder, AddressChange, ChallengeVerification, OpenRelayTest, InboundError, Unknown: unmapped.
+}
+SUPPRESSIONS: Final[dict[str, tuple[Kind, BounceClass | None]]] = {
+    "ManualSuppression": (Kind.UNSUBSCRIBED, None),
+    "HardBounce": _HARD,
+    "SpamComplaint": (Kind.COMPLAINED, None),
+}
+_TIMES: Final = {
+    "Delivery": "DeliveredAt",
+    "Open": "ReceivedAt",
+    "Click": "ReceivedAt",
+    "SpamComplaint": "BouncedAt",
+    "Bounce": "BouncedAt",
+    "SubscriptionChange": "ChangedAt",
+}
+_TAKEN: Final = frozenset({"RecordType", "MessageID", "Recipient", "Email", "Metadata", "From", *_TIMES.values()})
+_CLICKED: Final = _TAKEN | {"OriginalLink"}
+
+
+def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
+    """Checks basic auth, bearer token or headers: Postmark signs nothing.
+
+    Raises:
+        RequestRefused: 401 for bad or missing credentials, 403 where none are set.
+    """
+    del now_ms
+    needs_signature(name, "basic_auth", (), settings)
+    check_credentials(request, settings)
+
+
+def parse(request: RawRequest) -> Parsed:
+    """The event, or a dead letter; never raises."""
+    try:
+        body = body_of(request)
+    except BadEvent as bad:
+        return whole_rejected(request, bad)
+    trace = request.headers.get(TRACE_HEADER)
+    return read_items([body], receipt_of(request), lambda item, receipt: _event(item, receipt, trace))
+
+
+def _event(told: Any, receipt: Receipt, trace: str | None) -> Event:  # noqa: ANN401 - JSON is anything
+    item = object_of(told)
+    record = item.get("RecordType")
+    kind = kind_of(name, record, VOCABULARY)
+    kind, bounce_class = _outcome(item, str(record), kind)
+    at_ms = occurred_ms(item.get(_TIMES[str(record)]), receipt)
+    url = is_machine = None
+    if kind in {Kind.OPENED, Kind.CLICKED}:
+        is_machine = by_agent(item.get("UserAgent"))
+        url = optional_text(item.get("OriginalLink")) if kind is Kind.CLICKED else None
+    attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    metadata = inner(item, "Metadata")
+    own_id = optional_text(item.get("ID")) if record in {"Bounce", "SpamComplaint"} else None
+    return event_of(
+        name,
+        receipt,
+        kind=kind,
+        at_ms=at_ms,
+        event_id=own_id or trace,
+        message_id=bare_id(item.get("MessageID")),
+        recipient=address_of(item.get("Recipient")) or address_of(item.get("Email")),
+        attributes=attributes,
+        ours=with_sender(our_keys(metadata, attributes), item.get("From")),
+        url=url,
+        is_machine=is_machine,
+        bounce_class=bounce_class,
+        reason=optional_text(item.get("Details")) or optional_text(item.get("Description")),
+    )
+
+
+def _outcome(item: dict[str, Any], record: str, kind: Kind) -> tuple[Kind, BounceClass | None]:
+    """What a record's own types make of it: a bounce's `Type` (never its `TypeCode`: the pages disagree on the numbers).
+
+    Raises:
+        BadEvent: a type that is none of ours.
+    """
+    if record == "Bounce":
+        return _typed(item.get("Type"), BOUNCES)
+    if record == "SubscriptionChange":
+        if item.get("SuppressSending") is not True:  # somebody may be written to again
+            raise unmapped(name, record)
+        return _typed(item.get("SuppressionReason"), SUPPRESSIONS)
+    return kind, None
+
+
+def _typed(told: object, table: dict[str, tuple[Kind, BounceClass | None]]) -> tuple[Kind, BounceClass | None]:
+    found = table.get(told) if isinstance(told, str) else None
+    if found is None:
+        raise unmapped(name, text_of(told))
+    return found

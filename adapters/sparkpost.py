@@ -1,0 +1,181 @@
+"""SparkPost (Bird): batches of events, each wrapped in `{"msys": {class: {…}}}`, unsigned.
+
+Facts are from SparkPost's documentation, "Webhooks", "Event reference" and "Bounce classification codes", at
+https://developers.sparkpost.com/api/webhooks/ and https://support.sparkpost.com/docs/deliverability. Nothing is signed:
+basic auth, OAuth 2 bearer tokens or custom headers (the old `X-MessageSystems-Webhook-Token` among them) protect the
+endpoint. `rcpt_meta` hands our data back.
+"""
+
+from typing import Any, Final
+
+from adapters.contract import Parsed, ProofSettings
+from adapters.facts import optional_text
+from adapters.proofs import check_credentials, needs_signature
+from adapters.reading import (
+    Receipt,
+    address_of,
+    attributes_of,
+    body_of,
+    by_agent,
+    event_of,
+    inner,
+    kind_of,
+    object_of,
+    occurred_ms,
+    our_keys,
+    read_items,
+    receipt_of,
+    unmapped,
+    whole_rejected,
+    with_sender,
+)
+from schemas.events import BounceClass, Event, Kind, RawRequest
+from schemas.failures import BadEvent
+
+name: str = "sparkpost"
+
+VOCABULARY: Final[dict[str, Kind]] = {
+    "injection": Kind.QUEUED,
+    "delivery": Kind.DELIVERED,
+    "delay": Kind.DEFERRED,
+    "bounce": Kind.BOUNCED,  # some bounce classes are something else, see BOUNCES
+    "out_of_band": Kind.BOUNCED,  # refused after it had been taken
+    "policy_rejection": Kind.REJECTED,
+    "generation_rejection": Kind.REJECTED,
+    "generation_failure": Kind.FAILED,
+    "spam_complaint": Kind.COMPLAINED,
+    "open": Kind.OPENED,
+    "initial_open": Kind.OPENED,  # the pixel at the top; an `open` may follow for the same look
+    "amp_open": Kind.OPENED,
+    "amp_initial_open": Kind.OPENED,
+    "click": Kind.CLICKED,
+    "amp_click": Kind.CLICKED,
+    "list_unsubscribe": Kind.UNSUBSCRIBED,
+    "link_unsubscribe": Kind.UNSUBSCRIBED,
+}
+_CLASSES: Final = frozenset({"message_event", "track_event", "gen_event", "unsubscribe_event"})
+
+_HARD, _SOFT, _BLOCK = ((Kind.BOUNCED, found) for found in (BounceClass.HARD, BounceClass.SOFT, BounceClass.BLOCK))
+BOUNCES: Final[dict[str, tuple[Kind, BounceClass | None]]] = {
+    "1": _SOFT,  # undetermined
+    "10": _HARD,  # invalid recipient
+    "20": _SOFT,
+    "21": _SOFT,
+    "22": _SOFT,  # mailbox full
+    "23": _SOFT,  # message too large
+    "24": _SOFT,
+    "25": (Kind.REJECTED, None),  # admin failure: SparkPost did not try
+    "30": _HARD,  # no such domain, generic
+    "40": _SOFT,
+    "50": _BLOCK,
+    "51": _BLOCK,
+    "52": _BLOCK,
+    "53": _BLOCK,
+    "54": _BLOCK,
+    "70": _SOFT,
+    "90": (Kind.UNSUBSCRIBED, None),
+    # 60 automatic reply, 80 subscribe and 100 challenge are no bounces: unmapped.
+}
+_NO_BOUNCES: Final = frozenset({"60", "80", "100"})
+_TAKEN: Final = frozenset({"type", "timestamp", "event_id", "transmission_id", "raw_rcpt_to", "rcpt_to", "rcpt_meta"})
+_CLICKED: Final = _TAKEN | {"target_link_url"}
+
+
+def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
+    """Checks basic auth, bearer token or headers: SparkPost signs nothing.
+
+    Raises:
+        RequestRefused: 401 for bad or missing credentials, 403 where none are set.
+    """
+    del now_ms
+    needs_signature(name, "basic_auth", (), settings)
+    check_credentials(request, settings)
+
+
+def parse(request: RawRequest) -> Parsed:
+    """One event or one dead letter per item; `{"msys": {}}`, the check when a webhook is saved, is nothing. Never raises."""
+    try:
+        body = body_of(request)
+    except BadEvent as bad:
+        return whole_rejected(request, bad)
+    items = body if isinstance(body, list) else [body]
+    return read_items((item for item in items if item != {"msys": {}}), receipt_of(request), _event)
+
+
+def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
+    item = _unwrapped(object_of(told))
+    event = item.get("type")
+    kind = kind_of(name, event, VOCABULARY)
+    at_ms = occurred_ms(item.get("timestamp"), receipt)
+    url = is_machine = bounce_class = reason = None
+    taken = _TAKEN
+    if kind in {Kind.OPENED, Kind.CLICKED}:
+        is_machine = _by_machine(item)
+        if kind is Kind.CLICKED:
+            url, taken = optional_text(item.get("target_link_url")), _CLICKED
+    else:
+        reason = optional_text(item.get("raw_reason")) or optional_text(item.get("reason"))
+        if kind is Kind.BOUNCED:
+            kind, bounce_class = _bounce(str(event), item)
+    attributes = attributes_of(item, taken)
+    return event_of(
+        name,
+        receipt,
+        kind=kind,
+        at_ms=at_ms,
+        event_id=optional_text(item.get("event_id")),
+        message_id=optional_text(item.get("transmission_id")),
+        recipient=address_of(item.get("raw_rcpt_to")) or address_of(item.get("rcpt_to")),
+        attributes=attributes,
+        ours=_ours(item, attributes),
+        url=url,
+        is_machine=is_machine,
+        bounce_class=bounce_class,
+        reason=reason,
+    )
+
+
+def _unwrapped(item: dict[str, Any]) -> dict[str, Any]:
+    """The event inside its wrapping.
+
+    Raises:
+        BadEvent: wrapped otherwise, or of a class that has no events of ours.
+    """
+    msys = item.get("msys")
+    if not isinstance(msys, dict) or len(msys) != 1:
+        raise BadEvent("kind missing", f"msys holds {text_keys(msys)}, valid is one of {', '.join(sorted(_CLASSES))}")
+    ((wrapping, found),) = msys.items()
+    if wrapping not in _CLASSES:
+        event = found.get("type") if isinstance(found, dict) else None
+        raise unmapped(name, event if isinstance(event, str) and event else wrapping)
+    return object_of(found)
+
+
+def text_keys(msys: object) -> str:
+    """What stands in `msys`, for an error."""
+    return f"{len(msys)} events" if isinstance(msys, dict) else f"a JSON {type(msys).__name__}"
+
+
+def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
+    ours = with_sender(our_keys(inner(item, "rcpt_meta"), attributes), item.get("friendly_from"))
+    campaign = item.get("campaign_id")
+    if "campaign_id" not in ours and isinstance(campaign, str) and campaign:
+        ours["campaign_id"] = campaign
+    return ours
+
+
+def _by_machine(item: dict[str, Any]) -> bool | None:
+    """SparkPost's flag of a prefetch decides; `is_proxy` alone is a person behind a proxy; else the user agent."""
+    parsed = inner(item, "user_agent_parsed")
+    flag = parsed.get("is_prefetched")
+    if isinstance(flag, bool):
+        return flag
+    return False if parsed.get("is_proxy") is True else by_agent(item.get("user_agent"))
+
+
+def _bounce(event: str, item: dict[str, Any]) -> tuple[Kind, BounceClass | None]:
+    """By SparkPost's class, which decides alone; a class that is not documented is a bounce of no class."""
+    told = optional_text(item.get("bounce_class")) or ""
+    if told in _NO_BOUNCES:
+        raise unmapped(name, event)
+    return BOUNCES.get(told, (Kind.BOUNCED, None))
