@@ -60,7 +60,12 @@ class ProofSettings(Protocol):
 
 
 class Adapter(Protocol):
-    """What a provider's module offers: the module itself is the adapter."""
+    """What a provider's module offers: the module itself is the adapter.
+
+    It may also offer `replay_key(request) -> bytes | None`, what an exact repeat of a proven request has in common with it:
+    the gateway stores a key once; and `confirmation_url(request, settings) -> str | None`, a URL that the gateway visits
+    when such a request was stored.
+    """
 
     name: str
     """The provider's name in URLs, settings and events."""

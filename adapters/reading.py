@@ -22,6 +22,7 @@ from schemas.events import BounceClass, Channel, Event, Kind, RawRequest
 from schemas.failures import BadEvent
 from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
 
+_DECODE: Final = msgspec.json.Decoder().decode
 _SECONDS_BELOW: Final = 10_000_000_000
 
 
@@ -208,12 +209,22 @@ def address_of(value: object) -> str | None:
 
 def custom_object(told: object) -> dict[str, Any]:
     """Our data as a provider hands it back: an object, or one as JSON text; empty where it cannot be read."""
-    if isinstance(told, str) and told.lstrip()[:1] == "{":
-        try:
-            told = load_json(told.encode("utf-8", "surrogatepass"))
-        except BadEvent:
-            return {}
+    if isinstance(told, str):
+        told = _read_text(told)
     return told if isinstance(told, dict) else {}
+
+
+def _read_text(told: str) -> Any:  # noqa: ANN401 - JSON is anything
+    if told.lstrip()[:1] != "{":
+        return {}
+    try:
+        return _DECODE(told)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        return load_json(told.encode("utf-8", "surrogatepass"))
+    except BadEvent:
+        return {}
 
 
 def with_sender(ours: dict[str, str], sender: object) -> dict[str, str]:

@@ -32,7 +32,7 @@ from adapters.reading import (
     whole_rejected,
     with_sender,
 )
-from adapters.sns import check_envelope
+from adapters.sns import check_envelope, is_amazons
 from schemas.decode import load_json
 from schemas.events import BounceClass, Event, Kind, RawRequest
 from schemas.failures import BadEvent
@@ -108,31 +108,42 @@ def replay_key(request: RawRequest) -> bytes | None:
     return "\x1f".join(part or "" for part in parts).encode("utf-8", "surrogatepass") if parts[1] else None
 
 
+def confirmation_url(request: RawRequest, settings: ProofSettings) -> str | None:
+    """The URL to visit where the request asks whether an allowed topic may post here."""
+    if b"SubscriptionConfirmation" not in request.body:
+        return None
+    try:
+        envelope = object_of(body_of(request))
+    except BadEvent:
+        return None
+    url = envelope.get("SubscribeURL")
+    asked = envelope.get("Type") == "SubscriptionConfirmation" and envelope.get("TopicArn") in settings.topic_arns
+    return str(url) if asked and is_amazons(url) else None
+
+
 def parse(request: RawRequest) -> Parsed:
     """One event a recipient, or a dead letter; subscriptions and their ends are nothing. Never raises."""
     try:
         envelope = object_of(body_of(request))
         if envelope.get("Type") in {"SubscriptionConfirmation", "UnsubscribeConfirmation"}:
             return Parsed()
-        told = _message(envelope)
+        told = _messages(envelope)
     except BadEvent as bad:
         return whole_rejected(request, bad)
-    if told is None:
-        return Parsed()
     event_id = optional_text(envelope.get("MessageId"))
-    return read_items([told], receipt_of(request), lambda item, receipt: list(_events(item, receipt, event_id)))
+    return read_items(told, receipt_of(request), lambda item, receipt: list(_events(item, receipt, event_id)))
 
 
-def _message(envelope: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything
-    """What SES says inside the envelope; None for SNS's own greeting."""
+def _messages(envelope: dict[str, Any]) -> list[Any]:
+    """What SES says inside the envelope; nothing for SNS's own greeting."""
     message = envelope.get("Message")
     if message is None and ("eventType" in envelope or "notificationType" in envelope):
-        return envelope  # a bare event, as `outpulse normalize` may be given one
+        return [envelope]  # a bare event, as `outpulse normalize` may be given one
     if not isinstance(message, str):
         raise BadEvent("not an object", "the envelope has no Message, valid is JSON text")
     if message.startswith(_VALIDATION):
-        return None
-    return load_json(message.encode("utf-8", "surrogatepass"))
+        return []
+    return [load_json(message.encode("utf-8", "surrogatepass"))]
 
 
 def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event]:  # noqa: ANN401 - JSON is anything

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from adapters import REGISTRY
 from eventlog import Log
+from gateway.amazon import Amazon, Fetch, fetch_https
 from gateway.asgi import Receive, Scope, Send
 from gateway.commit import GroupCommit
 from gateway.events import Events
@@ -42,7 +43,7 @@ class Gateway(FastAPI):
         """Serves one request, or the server's lifespan."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path.startswith("/webhooks/"):
+            if path.startswith(("/webhooks/", "/inbound/")):
                 await self.provider_door(scope, receive, send)
                 return
             if path == "/events":
@@ -58,11 +59,13 @@ class Gateway(FastAPI):
         return described
 
 
-def build(settings: Settings, log: Log, *, demo: bool = False, clock: Clock = wall_clock_ms) -> Gateway:
+def build(
+    settings: Settings, log: Log, *, demo: bool = False, clock: Clock = wall_clock_ms, fetch: Fetch = fetch_https
+) -> Gateway:
     """The application; it closes its writer at shutdown, and leaves the log open.
 
     In demo mode the header `x-outpulse-received-at` stands in for the clock's stamp; a proof's age is always judged by
-    `clock` (milliseconds since 1970).
+    `clock` (milliseconds since 1970). `fetch` gets what Amazon SNS wants visited.
     """
     metrics = Metrics()
     commit = GroupCommit(log, observe=metrics.appended)
@@ -75,7 +78,7 @@ def build(settings: Settings, log: Log, *, demo: bool = False, clock: Clock = wa
 
     app = Gateway(title="Outpulse gateway", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.commit = commit
-    app.provider_door = Webhooks(REGISTRY, settings, commit, metrics, clock, demo=demo)
+    app.provider_door = Webhooks(REGISTRY, settings, commit, metrics, clock, demo=demo, amazon=Amazon(fetch))
     app.events_door = Events(settings, commit, metrics, clock, demo=demo)
     _add_pages(app, log, metrics)
     return app

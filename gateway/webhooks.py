@@ -1,11 +1,17 @@
-"""`POST /webhooks/{provider}`: prove, stamp, append the raw request, answer. No meaning is parsed here."""
+"""`POST /webhooks/{provider}` and `/inbound/{provider}`: prove, stamp, append the raw request, answer.
 
+No meaning is parsed here.
+"""
+
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from adapters import Adapter
+from adapters.sns import CertificateNeeded
 from eventlog import Record
+from gateway.amazon import Amazon
 from gateway.asgi import (
     Answer,
     Disconnected,
@@ -55,22 +61,29 @@ class Webhooks:
         clock: Clock,
         *,
         demo: bool = False,
+        amazon: Amazon | None = None,
     ) -> None:
         self._adapters = adapters
+        self._amazon = amazon or Amazon()
         self._settings = settings
         self._commit = commit
         self._metrics = metrics
         self._clock = clock
         self._demo = demo
-        self._limit = settings.gateway.max_webhook_bytes
+        own = settings.gateway
+        self._limits = {
+            False: (own.max_webhook_bytes, "max_webhook_bytes"),
+            True: (own.max_inbound_bytes, "max_inbound_bytes"),
+        }
         self._kept_out = {
             name: _SECRET_HEADERS | {header.lower() for header in own.headers}
             for name, own in settings.providers.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request under /webhooks/."""
-        provider = scope["path"].removeprefix("/webhooks/").rstrip("/")
+        """Serves one request under /webhooks/ or /inbound/."""
+        inbound = scope["path"].startswith("/inbound/")
+        provider = scope["path"].removeprefix("/inbound/" if inbound else "/webhooks/").rstrip("/")
         adapter = self._adapters.get(provider)
         if adapter is None:
             door, size, answer = "unknown", 0, self._unknown(provider)
@@ -80,20 +93,20 @@ class Webhooks:
         else:
             headers = headers_of(scope)
             try:
-                body = await read_body(headers, receive, self._limit)
+                body = await read_body(headers, receive, self._limits[inbound][0])
             except TooLarge as large:
-                door, size, answer = provider, 0, too_large(self._limit, "max_webhook_bytes", large)
+                door, size, answer = provider, 0, too_large(*self._limits[inbound], large)
             except Disconnected:
                 return
             else:
-                door, size, answer = provider, len(body), await self._take(adapter, scope, headers, body)
+                door, size, answer = provider, len(body), await self._take(adapter, scope, headers, body, inbound)
         self._metrics.answered(door, answer.status, size)
         await reply(send, answer)
 
     def _unknown(self, provider: str) -> Answer:
         return problem(404, f"unknown provider {provider[:40]!r}, valid are {', '.join(sorted(self._adapters))}")
 
-    async def _take(self, adapter: Adapter, scope: Scope, headers: Headers, body: bytes) -> Answer:
+    async def _take(self, adapter: Adapter, scope: Scope, headers: Headers, body: bytes, inbound: bool) -> Answer:  # noqa: FBT001
         """Proves and stores one request."""
         provider = adapter.name
         now_ms = self._clock()
@@ -104,21 +117,46 @@ class Webhooks:
             received_at=stamp(headers, now_ms, demo=self._demo),
             headers=headers,
             body=body,
+            inbound=inbound,
         )
         settings = self._settings.providers.get(provider) or _NO_SETTINGS
         try:
-            adapter.verify(request, settings, now_ms)
+            await self._verify(adapter, request, settings, now_ms)
         except RequestRefused as refused:
             return _refusal(provider, refused, settings)
+        key, url = _replay_key(adapter, request), _confirmation_url(adapter, request, settings)
         kept_out = self._kept_out.get(provider, _SECRET_HEADERS)
         for name in headers.keys() & kept_out:
             del headers[name]
         try:
-            await self._commit.append(Stream.RAW, lambda: [Record(None, pack(request))], len(body))
+            await self._commit.append(Stream.RAW, lambda: [Record(key, pack(request))], len(body))
         except LogError as error:
             _LOG.error("request not stored provider=%s reason=%s", provider, error)
             return problem(_BUSY_STATUS.get(provider, 503), "try again later", retry_after=RETRY_AFTER_SECONDS)
+        if url is not None:
+            self._amazon.confirm(url)
         return _STORED
+
+    async def _verify(self, adapter: Adapter, request: RawRequest, settings: ProviderSettings, now_ms: int) -> None:
+        try:
+            adapter.verify(request, settings, now_ms)
+        except CertificateNeeded as needed:
+            if not await self._amazon.learn_certificate(needed.url):
+                raise
+            adapter.verify(request, settings, now_ms)
+
+
+def _replay_key(adapter: Adapter, request: RawRequest) -> bytes | None:
+    """The log's key of a request that a repeat of it shares; None for providers that have none."""
+    make = getattr(adapter, "replay_key", None)
+    found: bytes | None = make(request) if make else None
+    return hashlib.sha256(b"\x1f".join((adapter.name.encode(), found))).digest() if found else None
+
+
+def _confirmation_url(adapter: Adapter, request: RawRequest, settings: ProviderSettings) -> str | None:
+    ask = getattr(adapter, "confirmation_url", None)
+    found: str | None = ask(request, settings) if ask else None
+    return found
 
 
 _NO_SETTINGS: Final = ProviderSettings()
@@ -152,4 +190,5 @@ def _refusal(provider: str, refused: RequestRefused, settings: ProviderSettings)
     if refused.status == 401 and settings.basic_auth:
         # SNS sends credentials only after it was asked for them in this way.
         return problem(401, str(refused), www_authenticate='Basic realm="outpulse"')
-    return problem(refused.status, str(refused))
+    retry = RETRY_AFTER_SECONDS if refused.status == 503 else None
+    return problem(refused.status, str(refused), **({"retry_after": retry} if retry else {}))

@@ -165,7 +165,7 @@ def test_an_unknown_provider_is_answered_404_with_the_valid_ones(log: WatchedLog
     answer = ask(log, "POST", path, **signed(b"[]"))
 
     assert answer.status_code == 404
-    assert "valid are sendgrid" in answer.json()["error"]
+    assert "valid are brevo, mailersend" in answer.json()["error"]
 
 
 def test_a_trailing_slash_does_no_harm(log: WatchedLog) -> None:
@@ -348,5 +348,5 @@ def test_openapi_describes_all_routes_and_the_page_needs_no_internet(log: Watche
 
 
 def test_what_is_not_served_is_404(log: WatchedLog) -> None:
-    for path in ("/", "/inbound/sendgrid", "/webhooks", "/events/1"):
+    for path in ("/", "/inbound/nobody", "/inbound", "/webhooks", "/events/1"):
         assert ask(log, "GET", path).status_code == 404

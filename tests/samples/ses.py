@@ -51,7 +51,7 @@ def _item(n: int) -> dict[str, Any]:
         "mail": {
             "messageId": f"message-{n}",
             "timestamp": "2026-01-05T09:58:00.000Z",
-            "destination": "ada@example.com",
+            "destination": ["ada@example.com"],
         },
         "delivery": {"timestamp": "2026-01-05T09:59:00.000Z"},
     }
