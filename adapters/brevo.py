@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature
 from adapters.reading import (
     Receipt,
@@ -19,6 +20,7 @@ from adapters.reading import (
     by_agent,
     custom_object,
     event_of,
+    inner,
     kind_of,
     object_of,
     occurred_ms,
@@ -79,10 +81,35 @@ def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item; never raises."""
     try:
         body = body_of(request)
+        if isinstance(body, dict) and isinstance(body.get("items"), list):
+            return read_mails(body["items"], receipt_of(request), _inbound)
         items = body if isinstance(body, list) else [object_of(body)]
     except BadEvent as bad:
         return whole_rejected(request, bad)
     return read_items(items, receipt_of(request), _event)
+
+
+def _inbound(told: object) -> Inbound:
+    """A mail; its attachments have to be fetched from the API."""
+    item = object_of(told)
+    ids, recipients, files = item.get("Uuid"), item.get("Recipients"), item.get("Attachments")
+    first = recipients[0] if isinstance(recipients, list) and recipients else None
+    names = [str(one.get("Name")) for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    headers = pairs_of(item.get("Headers"))
+    for header, field in (("Message-ID", "MessageId"), ("In-Reply-To", "InReplyTo"), ("Date", "SentAtDate")):
+        if isinstance(item.get(field), str) and header.lower() not in {key.lower() for key, _ in headers}:
+            headers.append((header, item[field]))
+    return Inbound(
+        provider=name,
+        sender=optional_text(inner(item, "From").get("Address")),
+        subject=optional_text(item.get("Subject")),
+        text=optional_text(item.get("RawTextBody")) or optional_text(item.get("ExtractedMarkdownMessage")),
+        html=optional_text(item.get("RawHtmlBody")),
+        headers=headers,
+        recipient=optional_text(first.get("Address")) if isinstance(first, dict) else optional_text(first),
+        event_id=optional_text(ids[0]) if isinstance(ids, list) and ids else None,
+        attributes={"attachments": ", ".join(names)} if names else {},
+    )
 
 
 def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything

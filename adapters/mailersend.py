@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import OUR_KEYS, optional_text
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature, required_header, same
 from adapters.reading import (
     Receipt,
@@ -108,8 +109,32 @@ def parse(request: RawRequest) -> Parsed:
         body = body_of(request)
     except BadEvent as bad:
         return whole_rejected(request, bad)
+    if isinstance(body, dict) and body.get("type") == "inbound.message":
+        receipt = receipt_of(request)
+        return read_mails([body], receipt, lambda item: _inbound(item, receipt))
     items = [] if isinstance(body, dict) and body.get("type") == TEST_TYPE else [body]
     return read_items(items, receipt_of(request), _event)
+
+
+def _inbound(item: dict[str, Any], receipt: Receipt) -> Inbound:
+    """A mail of an inbound route, whole in `raw`."""
+    data = inner(item, "data")
+    listed = inner(data, "recipients").get("rcptTo")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    whole = optional_text(data.get("raw"))
+    sender = data.get("from")
+    return Inbound(
+        provider=name,
+        mime=whole.encode("utf-8", "surrogateescape") if whole else None,
+        sender=optional_text(sender.get("email") if isinstance(sender, dict) else sender),
+        subject=optional_text(data.get("subject")),
+        text=optional_text(data.get("text")),
+        html=optional_text(data.get("html")),
+        headers=pairs_of(data.get("headers")),
+        recipient=optional_text(first.get("email")) if isinstance(first, dict) else None,
+        at_ms=occurred_ms(time_text(data.get("created_at") or item.get("created_at")), receipt),
+        event_id=optional_text(data.get("id")),
+    )
 
 
 def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text, text_of
-from adapters.forms import form_of
+from adapters.forms import fields_of, form_of
+from adapters.inbound import Inbound, read_mails
 from adapters.proofs import check_age, check_credentials, needs_signature, same, signed_ms
 from adapters.reading import (
     Receipt,
@@ -124,10 +125,38 @@ def parse(request: RawRequest) -> Parsed:
         body = body_of(request)
     except BadEvent as bad:
         fields = dict(form_of(request))
+        if not fields.get("event") and fields.keys() & {"body-plain", "body-mime", "body-html", "message-headers"}:
+            return _inbound(request)
         if not fields.get("event"):
             return whole_rejected(request, bad)
         return read_items([fields], receipt_of(request), _legacy_event)
     return read_items([body], receipt_of(request), _event)
+
+
+def _inbound(request: RawRequest) -> Parsed:
+    """A route's form: the mail in parts, or whole in `body-mime` where the route's URL ends in `mime`."""
+    fields, files = fields_of(request)
+    form = {field: value.decode("utf-8", "replace") for field, value in fields}
+    whole = next((value for field, value in fields if field == "body-mime"), None)
+    receipt = receipt_of(request)
+    attributes = {"attachments": ", ".join(upload.filename for _, upload in files)} if files else {}
+
+    def make(_: object) -> Inbound:
+        return Inbound(
+            provider=name,
+            mime=whole,
+            sender=form.get("from") or form.get("sender"),
+            subject=form.get("subject"),
+            text=form.get("body-plain"),
+            html=form.get("body-html"),
+            headers=custom_pairs(form.get("message-headers")),
+            recipient=form.get("recipient"),
+            at_ms=occurred_ms(form.get("timestamp"), receipt),
+            event_id=form.get("token"),
+            attributes=attributes,
+        )
+
+    return read_mails([form], receipt, make)
 
 
 def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature
 from adapters.reading import (
     Receipt,
@@ -61,10 +62,27 @@ def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item; never raises."""
     try:
         body = body_of(request)
+        if isinstance(body, dict) and "event" not in body and body.keys() & {"Text-part", "Html-part", "Parts"}:
+            return read_mails([body], receipt_of(request), _inbound)
         items = body if isinstance(body, list) else [object_of(body)]
     except BadEvent as bad:
         return whole_rejected(request, bad)
     return read_items(items, receipt_of(request), _event)
+
+
+def _inbound(item: dict[str, Any]) -> Inbound:
+    """A mail of the Parse API."""
+    files = sorted(key for key in item if key.startswith("Attachment"))
+    return Inbound(
+        provider=name,
+        sender=optional_text(item.get("From")) or optional_text(item.get("Sender")),
+        subject=optional_text(item.get("Subject")),
+        text=optional_text(item.get("Text-part")),
+        html=optional_text(item.get("Html-part")),
+        headers=pairs_of(item.get("Headers")),
+        recipient=optional_text(item.get("Recipient")),
+        attributes={"attachments": ", ".join(files)} if files else {},
+    )
 
 
 def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything

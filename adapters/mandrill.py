@@ -13,6 +13,7 @@ from typing import Any, Final
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.forms import fields_of
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature, required_header, same
 from adapters.reading import (
     Receipt,
@@ -109,7 +110,31 @@ def parse(request: RawRequest) -> Parsed:
         items = _items(request)
     except BadEvent as bad:
         return whole_rejected(request, bad)
-    return read_items(items, receipt_of(request), _event)
+    mails = [item for item in items if isinstance(item, dict) and item.get("event") == "inbound"]
+    if not mails:
+        return read_items(items, receipt_of(request), _event)
+    receipt = receipt_of(request)
+    found = read_mails(mails, receipt, lambda item: _inbound(item, receipt))
+    others = [item for item in items if not (isinstance(item, dict) and item.get("event") == "inbound")]
+    events = read_items(others, receipt, _event)
+    return Parsed(events.events + found.events, found.replies, events.rejected + found.rejected)
+
+
+def _inbound(item: dict[str, Any], receipt: Receipt) -> Inbound:
+    """A mail, whole in `raw_msg`."""
+    message = inner(item, "msg")
+    whole = optional_text(message.get("raw_msg"))
+    return Inbound(
+        provider=name,
+        mime=whole.encode("utf-8", "surrogateescape") if whole else None,
+        sender=optional_text(message.get("from_email")),
+        subject=optional_text(message.get("subject")),
+        text=optional_text(message.get("text")),
+        html=optional_text(message.get("html")),
+        headers=pairs_of(message.get("headers")),
+        recipient=optional_text(message.get("email")),
+        at_ms=occurred_ms(item.get("ts"), receipt),
+    )
 
 
 def _items(request: RawRequest) -> list[Any]:

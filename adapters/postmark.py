@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text, text_of
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature
 from adapters.reading import (
     Receipt,
@@ -99,8 +100,33 @@ def parse(request: RawRequest) -> Parsed:
         body = body_of(request)
     except BadEvent as bad:
         return whole_rejected(request, bad)
+    if isinstance(body, dict) and "RecordType" not in body and "FromFull" in body:
+        return read_mails([body], receipt_of(request), _inbound)
     trace = request.headers.get(TRACE_HEADER)
     return read_items([body], receipt_of(request), lambda item, receipt: _event(item, receipt, trace))
+
+
+def _inbound(item: dict[str, Any]) -> Inbound:
+    """A mail; the mail's own Message-ID is among its headers, `MessageID` is Postmark's."""
+    whole = item.get("RawEmail")
+    files = item.get("Attachments")
+    names = [str(one.get("Name")) for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    headers = pairs_of(item.get("Headers"))
+    if isinstance(item.get("Date"), str):
+        headers.append(("Date", item["Date"]))
+    return Inbound(
+        provider=name,
+        mime=whole.encode("utf-8", "surrogateescape") if isinstance(whole, str) and whole else None,
+        sender=optional_text(inner(item, "FromFull").get("Email")) or optional_text(item.get("From")),
+        subject=optional_text(item.get("Subject")),
+        text=optional_text(item.get("TextBody")),
+        html=optional_text(item.get("HtmlBody")),
+        headers=headers,
+        recipient=optional_text(item.get("OriginalRecipient")),
+        event_id=optional_text(item.get("MessageID")),
+        attributes={"attachments": ", ".join(names)} if names else {},
+        delivery_hint=optional_text(item.get("MailboxHash")),
+    )
 
 
 def _event(told: Any, receipt: Receipt, trace: str | None) -> Event:  # noqa: ANN401 - JSON is anything

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
+from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_age, check_credentials, decoded_base64, needs_signature, same, signed_ms
 from adapters.reading import (
     Receipt,
@@ -120,7 +121,27 @@ def parse(request: RawRequest) -> Parsed:
     except BadEvent as bad:
         return whole_rejected(request, bad)
     event_id = _message_id(request)
+    if isinstance(body, dict) and body.get("type") == "email.received":
+        found = read_mails([body], receipt_of(request), lambda item: _inbound(item, receipt_of(request), event_id))
+        return Parsed(found.events, [], found.rejected)  # the text has to be fetched from the API: nothing is read here
     return read_items([body], receipt_of(request), lambda item, receipt: list(_events(item, receipt, event_id)))
+
+
+def _inbound(item: dict[str, Any], receipt: Receipt, event_id: str | None) -> Inbound:
+    """A mail's metadata."""
+    data = inner(item, "data")
+    received = _recipients(data.get("received_for")) + _recipients(data.get("to"))
+    headers = [*pairs_of(data.get("headers")), ("Message-ID", str(data.get("message_id") or ""))]
+    return Inbound(
+        provider=name,
+        sender=optional_text(data.get("from")),
+        subject=optional_text(data.get("subject")),
+        headers=headers,
+        recipient=next((one for one in received if one), None),
+        at_ms=occurred_ms(item.get("created_at"), receipt),
+        event_id=event_id,
+        attributes={"email_id": str(data["email_id"])} if data.get("email_id") else {},
+    )
 
 
 def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event]:  # noqa: ANN401 - JSON is anything

@@ -19,8 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from adapters.contract import Parsed, ProofSettings, Rejected
+from adapters.contract import Parsed, ProofSettings
 from adapters.facts import OUR_KEYS, bare_address, class_by_code, machine_by_agent, optional_text
+from adapters.forms import fields_of
+from adapters.inbound import Inbound, lines_of, read_mails
+from adapters.mime import in_charset
 from adapters.proofs import (
     check_age,
     check_credentials,
@@ -33,6 +36,7 @@ from adapters.reading import (
     Receipt,
     attributes_of,
     body_of,
+    custom_object,
     event_of,
     kind_of,
     object_of,
@@ -133,11 +137,43 @@ def _load(text: str) -> ec.EllipticCurvePublicKey | None:
 def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item of the batch; never raises."""
     if request.inbound:
-        return Parsed(rejected=[Rejected("inbound not supported", "Inbound Parse is not read yet", request.body)])
+        return _inbound(request)
     try:
         return read_items(_items(body_of(request)), receipt_of(request), _event)
     except BadEvent as bad:
         return whole_rejected(request, bad)
+
+
+def _inbound(request: RawRequest) -> Parsed:
+    """Inbound Parse: a form whose fields have a charset each, or the whole mail in `email`."""
+    fields, files = fields_of(request)
+    form = dict(fields)
+    if not form.keys() & {"email", "from", "headers"}:
+        bad = BadEvent("not a mail", "the form has no field email, from or headers")
+        return whole_rejected(request, bad)
+    charsets = custom_object(form.get("charsets", b"").decode("utf-8", "replace"))
+
+    def text(field: str) -> str | None:
+        charset = charsets.get(field)
+        return in_charset(form[field], charset if isinstance(charset, str) else None) if field in form else None
+
+    envelope = custom_object(text("envelope"))
+    recipients = envelope.get("to") if isinstance(envelope.get("to"), list) else []
+    attributes = {name: value for name in ("spam_score", "SPF", "dkim") if (value := text(name))}
+    if files:
+        attributes["attachments"] = ", ".join(upload.filename for _, upload in files)
+    mail = Inbound(
+        provider=name,
+        mime=form.get("email"),
+        sender=text("from"),
+        subject=text("subject"),
+        text=text("text"),
+        html=text("html"),
+        headers=lines_of(text("headers") or ""),
+        recipient=next((one for one in recipients or [] if isinstance(one, str)), None),
+        attributes=attributes,
+    )
+    return read_mails([None], receipt_of(request), lambda _: mail)
 
 
 def _items(body: Any) -> list[Any]:  # noqa: ANN401 - JSON is anything

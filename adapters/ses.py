@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
-from adapters.proofs import check_credentials, needs_signature
+from adapters.inbound import Inbound, pairs_of, read_mails
+from adapters.proofs import check_credentials, decoded_base64, needs_signature
 from adapters.reading import (
     Receipt,
     address_of,
@@ -130,8 +131,37 @@ def parse(request: RawRequest) -> Parsed:
         told = _messages(envelope)
     except BadEvent as bad:
         return whole_rejected(request, bad)
+    if told and isinstance(told[0], dict) and told[0].get("notificationType") == "Received":
+        return _received(told[0], request)
     event_id = optional_text(envelope.get("MessageId"))
     return read_items(told, receipt_of(request), lambda item, receipt: list(_events(item, receipt, event_id)))
+
+
+def _received(item: dict[str, Any], request: RawRequest) -> Parsed:
+    """A mail by a receipt rule: its text in `content`, or kept in S3, from where nothing is fetched here."""
+    receipt, mail, action = receipt_of(request), inner(item, "mail"), inner(inner(item, "receipt"), "action")
+    content = item.get("content")
+    recipients = inner(item, "receipt").get("recipients")
+    whole: bytes | None = None
+    if isinstance(content, str):
+        base64 = str(action.get("encoding")).upper() == "BASE64"
+        whole = decoded_base64(content) if base64 else content.encode("utf-8", "surrogateescape")
+    place: dict[str, str] = {key: str(action[key]) for key in ("bucketName", "objectKey") if key in action}
+
+    def make(_: object) -> Inbound:
+        return Inbound(
+            provider=name,
+            mime=whole,
+            sender=optional_text(mail.get("source")),
+            headers=pairs_of(mail.get("headers")),
+            recipient=address_of(recipients[0]) if isinstance(recipients, list) and recipients else None,
+            at_ms=occurred_ms(mail.get("timestamp"), receipt),
+            event_id=optional_text(mail.get("messageId")),
+            attributes=place,
+        )
+
+    found = read_mails([item], receipt, make)
+    return found if whole is not None else Parsed(found.events, [], found.rejected)
 
 
 def _messages(envelope: dict[str, Any]) -> list[Any]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
-from adapters.proofs import check_credentials, needs_signature
+from adapters.inbound import Inbound, read_mails
+from adapters.proofs import check_credentials, decoded_base64, needs_signature
 from adapters.reading import (
     Receipt,
     address_of,
@@ -98,8 +99,32 @@ def parse(request: RawRequest) -> Parsed:
         body = body_of(request)
     except BadEvent as bad:
         return whole_rejected(request, bad)
-    items = body if isinstance(body, list) else [body]
-    return read_items((item for item in items if item != {"msys": {}}), receipt_of(request), _event)
+    items = [item for item in (body if isinstance(body, list) else [body]) if item != {"msys": {}}]
+    mails = [item for item in items if _is_mail(item)]
+    if not mails:
+        return read_items(items, receipt_of(request), _event)
+    found = read_mails(mails, receipt_of(request), _inbound)
+    events = read_items([item for item in items if not _is_mail(item)], receipt_of(request), _event)
+    return Parsed(events.events + found.events, found.replies, events.rejected + found.rejected)
+
+
+def _is_mail(item: object) -> bool:
+    msys = item.get("msys") if isinstance(item, dict) else None
+    return isinstance(msys, dict) and "relay_message" in msys
+
+
+def _inbound(item: dict[str, Any]) -> Inbound:
+    """A relayed mail, whole."""
+    told = object_of(item["msys"]["relay_message"])
+    content = inner(told, "content")
+    text = optional_text(content.get("email_rfc822")) or ""
+    whole = decoded_base64(text) if content.get("email_rfc822_is_base64") is True else None
+    return Inbound(
+        provider=name,
+        mime=whole if whole is not None else text.encode("utf-8", "surrogateescape"),
+        recipient=optional_text(told.get("rcpt_to")),
+        event_id=None,
+    )
 
 
 def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything

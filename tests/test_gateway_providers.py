@@ -1,7 +1,6 @@
 """What single providers want of the gateway: tokens stored once, SNS's certificates and subscriptions, inbound mail."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from outpulse.settings import GatewaySettings, ProviderSettings, Settings
 from schemas.events import RawRequest
 from tests.samples import NOW_S, mailgun, ses
 from tests.signing import sign_sns, sns_certificate
+from tests.test_adapters import request_of
 from tests.test_gateway import WatchedLog, ask, gateway, log
 
 __all__ = ["log"]
@@ -31,9 +31,8 @@ CONFIRM = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token
 
 
 @pytest.fixture(autouse=True)
-def _no_certificates(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sns.FETCHED, "_by_url", {})
-    return
 
 
 def stored(log: WatchedLog) -> list[RawRequest]:
@@ -195,9 +194,6 @@ def test_a_signature_version_cannot_stand_for_the_other(tmp_path: Path) -> None:
         signed = notification(SignatureVersion=version)
         good = msgspec.json.encode(signed)
         wrong = msgspec.json.encode(signed | {"SignatureVersion": other})
-        make = lambda body: RawRequest(  # noqa: E731
-            provider="ses", method="POST", url="/", received_at="2026-01-05T10:00:00.000Z", headers={}, body=body
-        )
-        sns.check_envelope(make(good), settings, NOW_S * 1000)
+        sns.check_envelope(request_of("ses", good), settings, NOW_S * 1000)
         with pytest.raises(RequestRefused, match="does not fit"):
-            sns.check_envelope(make(wrong), settings, NOW_S * 1000)
+            sns.check_envelope(request_of("ses", wrong), settings, NOW_S * 1000)

@@ -57,12 +57,6 @@ def test_absurd_nesting_raises_nothing(depth: int) -> None:
     assert len(parsed.events) + len(parsed.rejected) == 1
 
 
-def test_an_inbound_mail_is_kept_for_later() -> None:
-    parsed = sendgrid.parse(msgspec.structs.replace(request_of(b"--x--"), inbound=True))
-
-    assert [item.raw for item in parsed.rejected] == [b"--x--"]
-
-
 def signed(at_s: int, *, inbound: bool = False) -> RawRequest:
     request = request_of(b"[]")
     return msgspec.structs.replace(request, headers=sign_sendgrid(PRIVATE_KEY, b"[]", at_s), inbound=inbound)
