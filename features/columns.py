@@ -6,7 +6,7 @@ what is valid: so one bad line costs its neighbours nothing, and what becomes of
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,14 +57,30 @@ FACT_SCHEMA: Final = pa.schema(
 key, `alias` of (provider, message_id, recipient) where there is a message_id."""
 
 
+IDENTITY_VERSION: Final = 2
+"""Raised when the hashes are made of other columns; a lake with others has them made anew."""
+
+
+def identities() -> Mapping[str, str]:
+    """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release.
+
+    A reply that came as mail has a message id of its own: it belongs to the message that it answers, to its sender.
+    """
+    answers = "kind = 'replied' AND contains(attributes::VARCHAR, '\"original_message_id\"')"
+    answered = "json_extract_string(attributes, '$.{}')"
+    alias = f"""CASE WHEN {answers}
+            THEN hash('m', provider, {answered.format("original_message_id")}, {answered.format("from")})
+            WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"""
+    return {
+        "fact": "hash(provider, event_id, kind, recipient)",
+        "delivery": f"CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id) ELSE {alias} END",
+        "alias": alias,
+    }
+
+
 def identity_sql() -> str:
-    """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release."""
-    alias = "hash('m', provider, message_id, recipient)"
-    return f"""
-        hash(provider, event_id, kind, recipient) AS fact,
-        CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id)
-             WHEN message_id IS NOT NULL THEN {alias} END AS delivery,
-        CASE WHEN message_id IS NOT NULL THEN {alias} END AS alias"""
+    """`identities` as columns."""
+    return ", ".join(f"{expression} AS {name}" for name, expression in identities().items())
 
 
 def _decode_sql(origin: Origin, *, logged: bool) -> str:

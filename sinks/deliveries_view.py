@@ -11,6 +11,13 @@ from sinks.store import RECIPIENT_DOMAIN
 _LINKED: Final = f"""
     store.facts LEFT JOIN ({links_sql()}) AS links ON delivery_id IS NULL AND delivery = links.alias_"""
 _ENGAGED: Final = ("campaign_id", "contact_id", "message_id", "channel", "sequence_step", "variant", "persona")
+_ANSWERS: Final = "kind = 'replied' AND contains(attributes, '\"original_message_id\"')"
+# A reply that came as mail has a message id and a recipient of its own: this is what it is about.
+_OF_MESSAGE: Final = {
+    "message_id": f"""CASE WHEN {_ANSWERS}
+        THEN json_extract_string(attributes, '$.original_message_id') ELSE message_id END""",
+    "recipient": f"CASE WHEN {_ANSWERS} THEN json_extract_string(attributes, '$.from') ELSE recipient END",
+}
 _FIRSTS: Final = {
     "delivered_at": "kind IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')",
     "opened_at": "kind = 'opened' AND is_machine IS NOT TRUE",
@@ -25,7 +32,11 @@ _FIRSTS: Final = {
 
 def _folded() -> str:
     smallest = (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")
-    dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest)
+    dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest if name not in _OF_MESSAGE)
+    dimensions += "".join(
+        f", coalesce(min(CASE WHEN kind <> 'replied' THEN {name} END), min({about})) AS {name}"
+        for name, about in _OF_MESSAGE.items()
+    )
     firsts = ", ".join(f"min(CASE WHEN {when} THEN occurred_at END) AS {name}" for name, when in _FIRSTS.items())
     return f"""(
         SELECT coalesce(linked, delivery) AS key, bit_or({flags_of_event()}) AS flags, {sent_time()} AS sent_at,
@@ -82,15 +93,16 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         "sender": "coalesce(e.sender, d.sender)",
         "event_id": "e.event_id",
     },
-    """(SELECT * FROM store.facts WHERE kind = 'replied') e
+    f"""(SELECT *, {_OF_MESSAGE["message_id"]} AS answered, {_OF_MESSAGE["recipient"]} AS answerer
+        FROM store.facts WHERE kind = 'replied') e
     LEFT JOIN LATERAL (
         SELECT w.text FROM store.replies w
         WHERE w.event_id = e.event_id AND (w.provider = e.provider OR w.provider IS NULL)
             AND (w.recipient = e.recipient OR w.recipient IS NULL)
         ORDER BY w.provider IS NULL, w.recipient IS NULL, w.seq, w.text LIMIT 1) r ON true
     LEFT JOIN (SELECT id, delivery_id, campaign_id, sender, provider, message_id, recipient FROM message_deliveries) d
-        ON (d.delivery_id = e.delivery_id) OR (e.delivery_id IS NULL AND d.message_id = e.message_id
-            AND d.provider IS NOT DISTINCT FROM e.provider AND d.recipient IS NOT DISTINCT FROM e.recipient)""",
+        ON (d.delivery_id = e.delivery_id) OR (e.delivery_id IS NULL AND d.message_id = e.answered
+            AND d.provider IS NOT DISTINCT FROM e.provider AND d.recipient IS NOT DISTINCT FROM e.answerer)""",
 )
 
 _TOTALS: Final = ", ".join(f"sum({name}) AS {name}" for name in COUNTS)

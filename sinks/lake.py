@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from features.columns import FACT_SCHEMA
+from features.columns import FACT_SCHEMA, IDENTITY_VERSION, identities
 from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
 from sinks.attach import WriterLock, connect, is_set_up
@@ -232,15 +232,12 @@ class Lake:
     def _hash_of_today(self) -> str:
         """What DuckDB's `hash` makes of known input; it is fixed within a release only."""
         row = self._connection.execute("SELECT hash('outpulse', NULL::VARCHAR, 'x', 20000::BIGINT)").fetchone()
-        return str(row[0] if row else "")
+        return f"{row[0] if row else ''}:{IDENTITY_VERSION}"
 
     def _rehash(self) -> None:
         """Writes the identity hashes anew after DuckDB's `hash` has changed with an upgrade."""
-        alias = "CASE WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"
-        self._connection.execute(f"""
-            UPDATE store.facts SET alias = {alias},
-                fact = hash(provider, event_id, kind, recipient),
-                delivery = CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id) ELSE {alias} END""")
+        sets = ", ".join(f"{name} = {expression}" for name, expression in identities().items())
+        self._connection.execute(f"UPDATE store.facts SET {sets}")
         self._connection.execute("DELETE FROM store.orphans")
         self._connection.execute("""INSERT INTO store.orphans
             SELECT seq, alias FROM store.facts WHERE delivery_id IS NULL AND alias IS NOT NULL""")

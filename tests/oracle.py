@@ -41,18 +41,29 @@ def domain(event: Event) -> str | None:
     return recipient.rsplit("@", 1)[1].lower() if recipient and "@" in recipient else None
 
 
+def alias_of(event: Event) -> tuple[Any, ...] | None:
+    """The message an event is about; a reply that came as mail is about the one that it answers."""
+    told = event.get("attributes") or {}
+    if event["kind"] == "replied" and "original_message_id" in told:
+        return event.get("provider"), told["original_message_id"], told.get("from")
+    if event.get("message_id") is None:
+        return None
+    return event.get("provider"), event["message_id"], event.get("recipient")
+
+
 def deliveries(events: Sequence[Event]) -> dict[Any, list[Event]]:
     """Facts by the delivery they belong to; one without delivery_id by what its message is known to be."""
     named: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for event in events:
-        if event.get("delivery_id") is not None and event.get("message_id") is not None:
-            named[event.get("provider"), event["message_id"], event.get("recipient")].add(event["delivery_id"])
+        alias = alias_of(event)
+        if event.get("delivery_id") is not None and alias is not None:
+            named[alias].add(event["delivery_id"])
     grouped: dict[Any, list[Event]] = defaultdict(list)
     for event in events:
-        alias = (event.get("provider"), event.get("message_id"), event.get("recipient"))
+        alias = alias_of(event)
         if event.get("delivery_id") is not None:
             grouped[event["delivery_id"]].append(event)
-        elif event.get("message_id") is not None:
+        elif alias is not None:
             names = named.get(alias)
             assert names is None or len(names) == 1, "the tests name a message once"
             grouped[next(iter(names)) if names else alias].append(event)

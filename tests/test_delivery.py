@@ -63,6 +63,9 @@ def histories(draw: st.DrawFn) -> list[Event]:
                 event["delivery_id"] = f"d{number}"
             if has_message and draw(st.integers(0, 3)):
                 event["message_id"] = f"m{number}"
+            if kind == "replied" and has_message and draw(st.booleans()):
+                answered = {"from": event["recipient"], "original_message_id": f"m{number}"}
+                event |= {"message_id": f"r{number}-{index}", "recipient": "reply@out.example", "attributes": answered}
             if kind == "bounced":
                 event["bounce_class"] = draw(st.sampled_from(["hard", "soft", "block", None]))
             if kind in {"opened", "clicked"}:
