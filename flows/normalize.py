@@ -5,8 +5,9 @@ the order that decides which of two differing copies stays.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from adapters import REGISTRY, Parsed, Rejected
+from adapters import REGISTRY, Adapter, Parsed, Rejected
 from eventlog import Log, Record, Stored
 from schemas.events import Event, LoggedEvent, Origin, RawRequest, Reply, Stream
 from schemas.failures import DeadLetter
@@ -45,14 +46,14 @@ class Normalized:
     next_offset: int = 1
 
 
-def normalize(batch: RawBatch) -> Normalized:
+def normalize(batch: RawBatch, adapters: Mapping[str, Adapter] = REGISTRY) -> Normalized:
     """Step: every request through its provider's adapter; what makes no event becomes a dead letter."""
     events: list[LoggedEvent] = []
     replies: list[Reply] = []
     dead: list[DeadLetter] = []
     for record in batch.records:
         place = {"raw_partition": batch.partition, "raw_offset": record.offset}
-        request, parsed = _parse(record)
+        request, parsed = _parse(record, adapters)
         events.extend(_logged(event, place) for event in parsed.events)
         replies.extend(msgspec.structs.replace(r, origin=Origin.RAW, **place) for r in parsed.replies)
         dead.extend(_dead_letter(i, item, request, place) for i, item in enumerate(parsed.rejected))
@@ -60,14 +61,14 @@ def normalize(batch: RawBatch) -> Normalized:
     return Normalized(events, replies, dead, batch.partition, next_offset)
 
 
-def _parse(record: Stored) -> tuple[RawRequest | None, Parsed]:
+def _parse(record: Stored, adapters: Mapping[str, Adapter]) -> tuple[RawRequest | None, Parsed]:
     try:
         request = unpack(record.value)
     except (msgspec.DecodeError, ValueError) as error:
         return None, Parsed(rejected=[Rejected("raw record unreadable", str(error)[:200], record.value)])
-    adapter = REGISTRY.get(request.provider)
+    adapter = adapters.get(request.provider)
     if adapter is None:
-        detail = f"provider is {request.provider!r}, valid are {', '.join(sorted(REGISTRY))}"
+        detail = f"provider is {request.provider!r}, valid are {', '.join(sorted(adapters))}"
         return request, Parsed(rejected=[Rejected("unknown provider", detail, request.body)])
     try:
         return request, adapter.parse(request)
@@ -122,11 +123,13 @@ def run_plainly(batches: Iterable[RawBatch], log: Log) -> None:
         append(normalize(batch))
 
 
-def build(flow: Dataflow, source: Source[RawBatch], sink: Sink[Normalized]) -> Dataflow:
+def build(
+    flow: Dataflow, source: Source[RawBatch], sink: Sink[Normalized], adapters: Mapping[str, Adapter] = REGISTRY
+) -> Dataflow:
     """Adds the normalize steps to a dataflow."""
     requests = op.input("read_raw", flow, source)
     # RawBatch(partition=0, records=[Stored(offset=1, value=b"...")])
-    found = op.map("parse_requests", requests, normalize)
+    found = op.map("parse_requests", requests, partial(normalize, adapters=adapters))
     # Normalized(events=[LoggedEvent(...)], replies=[...], dead=[...])
     op.output("append_events", found, sink)
     return flow

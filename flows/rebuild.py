@@ -4,13 +4,14 @@ Facts of other origin stay, and so do facts whose requests have expired. With th
 for row. All of it is one lake transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from adapters import REGISTRY, Adapter
 from eventlog import Log, Stored
 from features.columns import Decoder
 from flows.normalize import Normalized, RawBatch, normalize
@@ -40,7 +41,7 @@ def _received_at(record: Stored) -> str:
         return "9"
 
 
-def rebuild(lake: Lake, log: Log, since: str | None = None) -> str:
+def rebuild(lake: Lake, log: Log, since: str | None = None, adapters: Mapping[str, Adapter] = REGISTRY) -> str:
     """Rebuilds from `raw` (received from `since` on, canonical time); returns a sentence for the user."""
     decoder = Decoder(logged=True)
     lake.settle()
@@ -59,7 +60,7 @@ def rebuild(lake: Lake, log: Log, since: str | None = None) -> str:
                 offsets = pa.table({"o": [r.offset for r in batch.records]})
                 connection.register("offsets", offsets)
                 connection.execute(f"INSERT INTO covered SELECT {partition}, o FROM offsets")
-                found = normalize(batch)
+                found = normalize(batch, adapters)
                 _stage_facts(lake, decoder, found)
                 lake.stage_replies(found.replies, "anew_replies")
                 lake.stage_dead(found.dead, "anew_dead")

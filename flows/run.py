@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
 
+from adapters import REGISTRY, Adapter
+from adapters.mapped import mapped_adapters
 from eventlog import Log
 from flows import delivery, normalize
 from flows.connectors import CallSink, Ending, RawSource, WorkSource
@@ -31,6 +33,15 @@ def open_lake(home: Path, settings: Settings) -> Lake:
     """The writer of a home's lake, as the settings say."""
     lake = settings.lake
     return Lake(home, memory_limit=lake.memory_limit, threads=lake.threads, derive_share=lake.derive_share)
+
+
+def adapters_of(home: Path, settings: Settings) -> Mapping[str, Adapter]:
+    """All providers' adapters, and those that a home's mapping files make.
+
+    Raises:
+        SettingsError: a mapping file cannot be used.
+    """
+    return {**REGISTRY, **mapped_adapters(home, {name: hook.mapping for name, hook in settings.hooks.items()})}
 
 
 def run_flows(
@@ -62,10 +73,12 @@ def run_flows(
     ending = Ending(stopping)
     if "normalize" in names:
         source = RawSource(log, ending, follow=follow)
-        normalize.build(flow, source, CallSink(ending.guarded(normalize.AppendNormalized(log))))
+        append = CallSink(ending.guarded(normalize.AppendNormalized(log)))
+        normalize.build(flow, source, append, adapters_of(home, settings))
     try:
         if "delivery" in names:
-            writer = Writer(home, settings, open_lake(home, settings), log, stopping=stopping, follow=follow)
+            lake, adapters = open_lake(home, settings), adapters_of(home, settings)
+            writer = Writer(home, settings, lake, log, stopping=stopping, follow=follow, adapters=adapters)
             _add_delivery(flow, writer)
         # Bytewax 0.21.1 ends a flow with recovery after its first epoch when no source in it keeps state.
         recovery = _recovery(home, flow) if "normalize" in names else None

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from adapters import REGISTRY, Adapter
 from eventlog import Log
 from features.dedupe import SeenFacts
 from flows.delivery import DecodeWork, LandBatch
@@ -68,6 +69,7 @@ class Writer:
     follow: bool = True
     on_landed: Callable[[Batch], None] | None = None
     pace: float | None = None
+    adapters: Mapping[str, Adapter] = field(default_factory=lambda: REGISTRY)
 
     def __post_init__(self) -> None:
         lake = self.settings.lake
@@ -227,7 +229,7 @@ class Writer:
             self._replays.append(self._replay_of(EventFile(Path(job.args["path"])), job))
             return
         retention = self.settings.log.retention_days
-        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention)
+        result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention, self.adapters)
         self.seen.clear()
         self._jobs.mark(job, "done", result)
 
@@ -272,6 +274,7 @@ def do_in_lake(
     log: Log | None,
     upkeep: Upkeep,
     retention_days: Mapping[str, float],
+    adapters: Mapping[str, Adapter],
 ) -> str:
     """Does one job that is no replay; everything it changes is in one transaction or repeatable.
 
@@ -289,5 +292,5 @@ def do_in_lake(
     if verb == "rebuild":
         if log is None:
             raise OutpulseError("a rebuild needs the log")
-        return rebuild(lake, log, args.get("since"))
+        return rebuild(lake, log, args.get("since"), adapters)
     raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, rebuild")

@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: FastAPI, with the routes that carry the load served before it is reached."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -9,9 +9,10 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 
-from adapters import REGISTRY
+from adapters import REGISTRY, Adapter
 from eventlog import Log
 from gateway.amazon import Amazon, Fetch, fetch_https
+from gateway.arrivals import Arrivals
 from gateway.asgi import Receive, Scope, Send
 from gateway.commit import GroupCommit
 from gateway.events import Events
@@ -21,6 +22,7 @@ from gateway.pages import DOCS_PAGE, SECURITY_SCHEMES, hot_paths
 from gateway.webhooks import Clock, Webhooks
 from outpulse.settings import Settings
 
+_DOORS: Final = ("/webhooks/", "/inbound/", "/hooks/")
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -43,7 +45,7 @@ class Gateway(FastAPI):
         """Serves one request, or the server's lifespan."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path.startswith(("/webhooks/", "/inbound/")):
+            if path.startswith(_DOORS):
                 await self.provider_door(scope, receive, send)
                 return
             if path == "/events":
@@ -60,12 +62,20 @@ class Gateway(FastAPI):
 
 
 def build(
-    settings: Settings, log: Log, *, demo: bool = False, clock: Clock = wall_clock_ms, fetch: Fetch = fetch_https
+    settings: Settings,
+    log: Log,
+    *,
+    demo: bool = False,
+    clock: Clock = wall_clock_ms,
+    fetch: Fetch = fetch_https,
+    arrivals: Arrivals | None = None,
+    hooks: Mapping[str, Adapter] | None = None,
 ) -> Gateway:
     """The application; it closes its writer at shutdown, and leaves the log open.
 
     In demo mode the header `x-outpulse-received-at` stands in for the clock's stamp; a proof's age is always judged by
-    `clock` (milliseconds since 1970). `fetch` gets what Amazon SNS wants visited.
+    `clock` (milliseconds since 1970). `fetch` gets what Amazon SNS wants visited; `arrivals` counts
+    what came and what was refused; `hooks` are the adapters that mapping files make, by name.
     """
     metrics = Metrics()
     commit = GroupCommit(log, observe=metrics.appended)
@@ -75,10 +85,14 @@ def build(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         commit.close()
+        if arrivals is not None:
+            arrivals.close()
 
     app = Gateway(title="Outpulse gateway", docs_url=None, redoc_url=None, lifespan=lifespan)
     app.commit = commit
-    app.provider_door = Webhooks(REGISTRY, settings, commit, metrics, clock, demo=demo, amazon=Amazon(fetch))
+    app.provider_door = Webhooks(
+        REGISTRY, settings, commit, metrics, clock, demo=demo, amazon=Amazon(fetch), arrivals=arrivals, hooks=hooks
+    )
     app.events_door = Events(settings, commit, metrics, clock, demo=demo)
     _add_pages(app, log, metrics)
     return app

@@ -7,13 +7,15 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import uvicorn
 
+from adapters import Adapter
 from eventlog import Log
 from gateway.app import build
+from gateway.arrivals import Arrivals
 from outpulse.settings import Settings
 from schemas.failures import OutpulseError
 
@@ -49,17 +51,24 @@ def bind(settings: Settings) -> socket.socket:
     return sock
 
 
-def serve(settings: Settings, log: Log, demo: bool = False, sock: socket.socket | None = None) -> None:  # noqa: FBT001, FBT002
+def serve(
+    settings: Settings,
+    log: Log,
+    demo: bool = False,  # noqa: FBT001, FBT002
+    sock: socket.socket | None = None,
+    arrivals: Arrivals | None = None,
+    hooks: Mapping[str, Adapter] | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, ends requests under way, and returns; the log stays open.
 
-    `sock` is a socket of `bind`, for a caller that has to know the port before.
+    `sock` is a socket of `bind`, for a caller that has to know the port before; `arrivals` counts for `status`.
 
     Raises:
         OutpulseError: the port is taken.
     """
     sock = sock or bind(settings)
     config = uvicorn.Config(
-        build(settings, log, demo=demo),
+        build(settings, log, demo=demo, arrivals=arrivals, hooks=hooks),
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -1,4 +1,4 @@
-"""`POST /webhooks/{provider}` and `/inbound/{provider}`: prove, stamp, append the raw request, answer.
+"""`POST /webhooks/{provider}`, `/inbound/{provider}`, `/hooks/{name}`: prove, stamp, append the raw request, answer.
 
 No meaning is parsed here.
 """
@@ -8,10 +8,14 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from adapters import Adapter
+from adapters.mapped import HOOK
 from adapters.sns import CertificateNeeded
 from eventlog import Record
 from gateway.amazon import Amazon
+from gateway.arrivals import Arrivals
 from gateway.asgi import (
     Answer,
     Disconnected,
@@ -62,7 +66,18 @@ class Webhooks:
         *,
         demo: bool = False,
         amazon: Amazon | None = None,
+        arrivals: Arrivals | None = None,
+        hooks: Mapping[str, Adapter] | None = None,
     ) -> None:
+        self._arrivals = arrivals
+        self._hooks = dict(hooks or {})
+        own_token = [settings.gateway.token] if settings.gateway.token else []
+        self._hook_settings = {
+            name: hook
+            if hook.bearer_tokens or hook.basic_auth or hook.headers
+            else replace(hook, bearer_tokens=own_token)
+            for name, hook in settings.hooks.items()
+        }
         self._adapters = adapters
         self._amazon = amazon or Amazon()
         self._settings = settings
@@ -77,16 +92,17 @@ class Webhooks:
         }
         self._kept_out = {
             name: _SECRET_HEADERS | {header.lower() for header in own.headers}
-            for name, own in settings.providers.items()
+            for name, own in {**settings.hooks, **settings.providers}.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request under /webhooks/ or /inbound/."""
-        inbound = scope["path"].startswith("/inbound/")
-        provider = scope["path"].removeprefix("/inbound/" if inbound else "/webhooks/").rstrip("/")
-        adapter = self._adapters.get(provider)
+        """Serves one request under /webhooks/, /inbound/ or /hooks/."""
+        _, kind, name = scope["path"].split("/", 2)
+        inbound, provider = kind == "inbound", name.rstrip("/")
+        known = self._hooks if kind == "hooks" else self._adapters
+        adapter = known.get(provider)
         if adapter is None:
-            door, size, answer = "unknown", 0, self._unknown(provider)
+            door, size, answer = "unknown", 0, _unknown(provider, known)
         elif scope["method"] != "POST":
             # HEAD: Mandrill looks whether the URL exists before it saves it.
             door, size, answer = provider, 0, _not_posted(scope["method"])
@@ -103,15 +119,13 @@ class Webhooks:
         self._metrics.answered(door, answer.status, size)
         await reply(send, answer)
 
-    def _unknown(self, provider: str) -> Answer:
-        return problem(404, f"unknown provider {provider[:40]!r}, valid are {', '.join(sorted(self._adapters))}")
-
     async def _take(self, adapter: Adapter, scope: Scope, headers: Headers, body: bytes, inbound: bool) -> Answer:  # noqa: FBT001
         """Proves and stores one request."""
         provider = adapter.name
+        is_hook = provider in self._hooks and self._hooks[provider] is adapter
         now_ms = self._clock()
         request = RawRequest(
-            provider=provider,
+            provider=f"{HOOK}{provider}" if is_hook else provider,
             method="POST",
             url=_url(scope),
             received_at=stamp(headers, now_ms, demo=self._demo),
@@ -119,10 +133,11 @@ class Webhooks:
             body=body,
             inbound=inbound,
         )
-        settings = self._settings.providers.get(provider) or _NO_SETTINGS
+        settings = (self._hook_settings if is_hook else self._settings.providers).get(provider) or _NO_SETTINGS
         try:
             await self._verify(adapter, request, settings, now_ms)
         except RequestRefused as refused:
+            self._count(provider, str(refused))
             return _refusal(provider, refused, settings)
         key, url = _replay_key(adapter, request), _confirmation_url(adapter, request, settings)
         kept_out = self._kept_out.get(provider, _SECRET_HEADERS)
@@ -133,9 +148,14 @@ class Webhooks:
         except LogError as error:
             _LOG.error("request not stored provider=%s reason=%s", provider, error)
             return problem(_BUSY_STATUS.get(provider, 503), "try again later", retry_after=RETRY_AFTER_SECONDS)
+        self._count(provider)
         if url is not None:
             self._amazon.confirm(url)
         return _STORED
+
+    def _count(self, provider: str, refusal: str | None = None) -> None:
+        if self._arrivals is not None:
+            self._arrivals.count(provider, refusal)
 
     async def _verify(self, adapter: Adapter, request: RawRequest, settings: ProviderSettings, now_ms: int) -> None:
         try:
@@ -157,6 +177,11 @@ def _confirmation_url(adapter: Adapter, request: RawRequest, settings: ProviderS
     ask = getattr(adapter, "confirmation_url", None)
     found: str | None = ask(request, settings) if ask else None
     return found
+
+
+def _unknown(provider: str, known: Mapping[str, Adapter]) -> Answer:
+    valid = ", ".join(sorted(known)) or "set by [hooks.NAME] mapping"
+    return problem(404, f"unknown provider {provider[:40]!r}, valid are {valid}")
 
 
 _NO_SETTINGS: Final = ProviderSettings()

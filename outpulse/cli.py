@@ -155,6 +155,16 @@ def sql(home: Home, query: str | None, form: str | None, write: bool) -> int:  #
     return run_sql(home, query, form, write=write)
 
 
+@verb("provider")
+@click.argument("name")
+@json_option
+def provider(home: Home, name: str, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Show what to paste and tick at a provider, and where its secret goes."""
+    from outpulse.providing import run_provider
+
+    return run_provider(home, name, as_json=as_json)
+
+
 @verb("status")
 @json_option
 def status(home: Home, as_json: bool) -> int:  # noqa: FBT001 - a flag

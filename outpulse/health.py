@@ -23,7 +23,7 @@ _SLOW_SYNC_SECONDS: Final = 0.05
 
 def run_status(home: Home, *, as_json: bool) -> int:
     """`outpulse status`."""
-    _print([*_parts(home), *_streams(home), *_lake(home)], as_json=as_json)
+    _print([*_parts(home), *_providers(home), *_streams(home), *_lake(home)], as_json=as_json)
     return 0
 
 
@@ -61,6 +61,19 @@ def _listens(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
+
+
+def _providers(home: Home) -> Iterator[Row]:
+    """What each provider sent in the last hour, what was refused and why, and who is silent for longer than usual."""
+    from gateway.arrivals import FILE, STORED, arrived, silent_minutes
+
+    silent = silent_minutes(home.path / FILE)
+    for provider, (minutes, usual) in silent.items():
+        yield _row(f"provider {provider}", "silent", f"nothing for {minutes} min, unusual from {usual} min on")
+    for found in arrived(home.path / FILE, 60):
+        state = "arrives" if found.outcome == STORED else "refused"
+        what = "requests stored in the last hour" if found.outcome == STORED else found.outcome
+        yield _row(f"provider {found.provider}", state, what, lag=found.requests)
 
 
 def _streams(home: Home) -> Iterator[Row]:
@@ -190,6 +203,20 @@ def _secrets(home: Home) -> tuple[str, str, str]:
     return "good", f"secrets for {', '.join(known)}", ""
 
 
+def _arrivals(home: Home) -> tuple[str, str, str]:
+    from gateway.arrivals import FILE, STORED, arrived, silent_minutes
+
+    silent = silent_minutes(home.path / FILE)
+    if silent:
+        told = ", ".join(f"{name} for {minutes} min" for name, (minutes, _) in sorted(silent.items()))
+        return "fault", f"silent for longer than usual: {told}", "look at the webhook's page at the provider"
+    refused = [found for found in arrived(home.path / FILE, 60) if found.outcome != STORED]
+    if refused:
+        told = "; ".join(f"{found.provider}: {found.requests} times {found.outcome}" for found in refused[:5])
+        return "warn", f"refused in the last hour: {told}", "compare the secret with `outpulse provider NAME`"
+    return "good", "no provider is silent or refused", ""
+
+
 def _token(home: Home) -> tuple[str, str, str]:
     good = bool(home.settings.gateway.token)
     return (
@@ -228,6 +255,7 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "sync": _sync,
     "lake": _lake_opens,
     "providers": _secrets,
+    "arrivals": _arrivals,
     "token": _token,
     "gateway port": _ports,
 }

@@ -61,13 +61,17 @@ def run_gateway(home: Home, *, port: int | None, demo: bool) -> int:
     """`outpulse gateway`."""
     import msgspec
 
+    from adapters.mapped import mapped_adapters
+    from gateway.arrivals import FILE, Arrivals
     from gateway.server import serve
 
     settings = home.settings
     if port is not None:
         settings = msgspec.structs.replace(settings, gateway=msgspec.structs.replace(settings.gateway, port=port))
     watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    serve(settings, home.log(), demo=demo)
+    hooks = mapped_adapters(home.path, {name: hook.mapping for name, hook in settings.hooks.items()})
+    by_name = {adapter.name: adapter for adapter in hooks.values()}
+    serve(settings, home.log(), demo=demo, arrivals=Arrivals(home.path / FILE), hooks=by_name)
     return 0
 
 
@@ -104,7 +108,7 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
         OutpulseError: the job failed.
     """
     from flows.jobs import Jobs
-    from flows.run import open_lake
+    from flows.run import adapters_of, open_lake
     from flows.writer import do_in_lake
     from sinks.attach import writer_pid
     from sinks.upkeep import Upkeep
@@ -128,7 +132,8 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
                 try:
                     upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
                     retention = home.settings.log.retention_days
-                    result = do_in_lake(verb, args, lake, home.log(), upkeep, retention)
+                    adapters = adapters_of(home.path, home.settings)
+                    result = do_in_lake(verb, args, lake, home.log(), upkeep, retention, adapters)
                 except OutpulseError as error:
                     jobs.mark(job, "failed", str(error))
                     raise

@@ -20,11 +20,15 @@ _NOT_SETTINGS: Final = frozenset({"OUTPULSE_HOME", "OUTPULSE_CONFIG"})
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[gateway]`: where it listens and what it takes. `token` is the bearer of /events, /hooks, /feedback, /control."""
+    """`[gateway]`: where it listens and what it takes. `token` is the bearer of /events, /hooks, /feedback, /control.
+
+    `public_url` is where providers reach it, as `outpulse provider` shows it.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     token: str = ""
+    public_url: str = ""
     max_webhook_bytes: int = 10 * 2**20
     max_inbound_bytes: int = 40 * 2**20
     max_events_bytes: int = 40 * 2**20
@@ -85,6 +89,16 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "ProviderSettings(***)"
 
 
+class HookSettings(ProviderSettings, frozen=True, forbid_unknown_fields=True):
+    """`[hooks.NAME]`: the mapping file (from the home on) and the proof of one tool; else `[gateway] token` is the proof."""
+
+    mapping: str = ""
+
+    def __repr__(self) -> str:
+        """Stars, never a secret."""
+        return "HookSettings(***)"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -93,6 +107,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     lake: LakeSettings = LakeSettings()
     providers: dict[str, ProviderSettings] = {}
+    hooks: dict[str, HookSettings] = {}
 
     def __repr__(self) -> str:
         """Without tokens and secrets."""
@@ -150,10 +165,10 @@ def _parts(tree: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, type[msgsp
     for name, kind in _TABLES.items():
         if name in tree:
             yield [name], tree[name], kind
-    providers = tree.get("providers")
-    if isinstance(providers, dict):
-        for name, table in providers.items():
-            yield ["providers", name], table, ProviderSettings
+    for section, kind in (("providers", ProviderSettings), ("hooks", HookSettings)):
+        tables = tree.get(section)
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            yield [section, name], table, kind
 
 
 def _told(keys: list[str], fault: str, kind: type[msgspec.Struct]) -> str:

@@ -381,7 +381,8 @@ def test_any_value_in_any_field_gives_an_event_or_a_dead_letter(data: st.DataObj
 
         parsed = read_all(provider, [item, sample.item(2)])
 
-        assert len(parsed.events) + len(parsed.rejected) >= 2
+        is_check = item == {"msys": {}}  # SparkPost tries a webhook with it
+        assert len(parsed.events) + len(parsed.rejected) >= (1 if is_check else 2)
         assert parsed.events[-1].message_id == "message-2"
         for event in parsed.events:
             assert event == msgspec.json.decode(msgspec.json.encode(event), type=type(event))

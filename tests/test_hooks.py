@@ -1,0 +1,158 @@
+"""Tools without code: mapping files, the samples in `data/hooks`, and the way from a post to SQL."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.mapped import Mapped, read_mapping
+from adapters.reading import Receipt
+from schemas.events import RawRequest
+from schemas.failures import SettingsError
+from schemas.instants import parse_ms
+from tests.lakes import rows
+from tests.processes import answers, free_port, run, start, stop, wait_until
+
+SAMPLES = Path(__file__).parents[1] / "data" / "hooks"
+TOOLS = ("linkline", "dialtone", "slotly")
+RECEIPT = Receipt("2026-01-07T10:00:00.000Z", parse_ms("2026-01-07T10:00:00Z"))
+GOOD = 'kind = "k"\nchannel = "phone"\nkinds = { a = "called" }\nfields = { event_id = "id", occurred_at = "at" }\n'
+
+
+def tool(name: str) -> Mapped:
+    return Mapped(name, read_mapping(SAMPLES / f"{name}.toml"))
+
+
+def parsed(name: str) -> Any:
+    body = (SAMPLES / f"{name}.json").read_bytes()
+    return tool(name).parse(
+        RawRequest(provider=name, method="POST", url="/", received_at=str(RECEIPT.at), headers={}, body=body)
+    )
+
+
+def test_linkline_invites_and_messages() -> None:
+    found = parsed("linkline")
+
+    assert [(e.kind, e.channel, e.delivery_id, e.sequence_step) for e in found.events] == [
+        ("sent", "linkedin_connect", "t-1", "1"),
+        ("connected", "linkedin_connect", "t-1", "1"),
+        ("replied", "linkedin_message", "t-2", "2"),
+    ]
+    assert [(reply.event_id, reply.text) for reply in found.replies] == [("ll-3", "Happy to talk next week.")]
+    assert [item.reason for item in found.rejected] == ["unmapped: seat.paused"]
+    assert found.events[0].attributes == {"profile": "https://linkline.example/in/ada", "seat": "sdr-4"}
+
+
+def test_dialtones_local_times_and_made_ids() -> None:
+    found = parsed("dialtone")
+
+    assert [(e.kind, e.occurred_at, e.sender) for e in found.events] == [
+        ("called", "2026-01-05T09:02:00.000Z", "dialtone-team"),
+        ("called", "2026-01-05T09:09:30.000Z", "dialtone-team"),
+        ("meeting_booked", "2026-01-05T09:15:00.000Z", "dialtone-team"),
+    ]
+    assert len({e.event_id for e in found.events}) == 3
+    assert [e.event_id for e in parsed("dialtone").events] == [e.event_id for e in found.events]
+    assert [item.reason for item in found.rejected] == ["occurred_at is not a time"]
+
+
+def test_slotlys_meetings() -> None:
+    assert [e.kind for e in parsed("slotly").events] == [
+        "meeting_booked",
+        "meeting_confirmed",
+        "meeting_cancelled",
+        "meeting_held",
+        "meeting_no_show",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("kind = ", "Invalid value"),
+        (GOOD.replace("phone", "pigeon"), "pigeon"),
+        (GOOD.replace("called", "teleported"), "teleported"),
+        (GOOD + "colour = 1", "colour"),
+        (GOOD.replace("event_id", "evnt_id"), "[fields] evnt_id; valid are event_id, occurred_at"),
+        (GOOD.replace('event_id = "id", ', ""), "needs occurred_at, and event_id or a list id_from"),
+        (GOOD + 'constants = { kind = "x" }', "[constants] kind"),
+        (GOOD + 'reply = { body = "x" }', "[reply] body; valid are text, subject"),
+        (GOOD + 'items = "a[["', "is no JMESPath"),
+        (GOOD + 'time_zone = "Mars/Olympus"', "time_zone 'Mars/Olympus' is unknown"),
+    ],
+)
+def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+
+    with pytest.raises(SettingsError) as caught:
+        Mapped("a", read_mapping(tmp_path / "a.toml"))
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"", b"[", b"7", b"null", b"[null, 7, []]", b'{"k": ["a"]}', b'{"k": "a"}', b"\xff"])
+def test_any_body_gives_dead_letters_and_never_raises(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    request = RawRequest(provider="a", method="POST", url="/", received_at=str(RECEIPT.at), headers={}, body=body)
+    found = Mapped("a", read_mapping(tmp_path / "a.toml")).parse(request)
+
+    assert found.events == []
+    assert found.rejected
+
+
+def test_a_form_is_read_as_its_fields(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    body = b"k=a&id=7&at=2026-01-05T10%3A00%3A00Z"
+    request = RawRequest(provider="a", method="POST", url="/", received_at=str(RECEIPT.at), headers=headers, body=body)
+
+    assert [e.event_id for e in Mapped("a", read_mapping(tmp_path / "a.toml")).parse(request).events] == ["7"]
+
+
+def test_posts_of_three_tools_reach_sql_and_a_mended_mapping_is_replayed(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    home.mkdir()
+    hooks = "".join(f'[hooks.{name}]\nmapping = "{name}.toml"\n' for name in TOOLS)
+    (home / "outpulse.toml").write_text(f'[gateway]\nport = {port}\ntoken = "sesame"\n{hooks}bearer_tokens = ["own"]\n')
+    for name in TOOLS:
+        (home / f"{name}.toml").write_bytes((SAMPLES / f"{name}.toml").read_bytes())
+    gateway = start("gateway", "--home", str(home))
+    try:
+        wait_until(lambda: answers(port), what="the gateway's start")
+
+        def post(name: str, token: str) -> int:
+            body = (SAMPLES / f"{name}.json").read_bytes() if name in TOOLS else b"{}"
+            headers = {"authorization": f"Bearer {token}"}
+            return httpx.post(f"http://127.0.0.1:{port}/hooks/{name}", content=body, headers=headers).status_code
+
+        assert [post(*one) for one in (("linkline", "sesame"), ("dialtone", "sesame"), ("slotly", "own"))] == [204] * 3
+        assert [post(*one) for one in (("linkline", "x"), ("slotly", "sesame"), ("nobody", "sesame"))] == [401, 401, 404]
+    finally:
+        assert stop(gateway) == 0
+    assert run("flows", "--drain", "--home", str(home)).returncode == 0
+
+    by_tool = "SELECT provider, count(*), count(DISTINCT channel) FROM events GROUP BY 1 ORDER BY 1"
+    assert rows(home, by_tool) == [("dialtone", 3, 1), ("linkline", 3, 2), ("slotly", 5, 1)]
+    assert rows(home, "SELECT provider, reason FROM dead_letters ORDER BY 1") == [
+        ("hook:dialtone", "occurred_at is not a time"),
+        ("hook:linkline", "unmapped: seat.paused"),
+    ]
+    assert rows(home, "SELECT response_text, response_channel FROM response_intelligence") == [
+        ("Happy to talk next week.", "linkedin")
+    ]
+    mended = (home / "linkline.toml").read_text().replace("[kinds]", '[kinds]\n"seat.paused" = "failed"')
+    (home / "linkline.toml").write_text(mended)
+    assert run("flows", "--rebuild", "--home", str(home)).returncode == 0
+    assert rows(home, by_tool)[1] == ("linkline", 4, 2)
+
+
+def test_a_hook_without_any_secret_is_refused_with_the_setting(tmp_path: Path) -> None:
+    from outpulse.settings import HookSettings
+    from schemas.failures import RequestRefused
+
+    request = RawRequest(provider="a", method="POST", url="/", received_at=str(RECEIPT.at), headers={}, body=b"")
+    with pytest.raises(RequestRefused, match=r"\[hooks.linkline\] bearer_tokens, or \[gateway\] token") as caught:
+        tool("linkline").verify(request, HookSettings(), 0)
+    assert caught.value.status == 403
+    assert json.dumps(str(tmp_path)) not in str(caught.value)
