@@ -127,7 +127,11 @@ def test_posts_of_three_tools_reach_sql_and_a_mended_mapping_is_replayed(tmp_pat
             return httpx.post(f"http://127.0.0.1:{port}/hooks/{name}", content=body, headers=headers).status_code
 
         assert [post(*one) for one in (("linkline", "sesame"), ("dialtone", "sesame"), ("slotly", "own"))] == [204] * 3
-        assert [post(*one) for one in (("linkline", "x"), ("slotly", "sesame"), ("nobody", "sesame"))] == [401, 401, 404]
+        assert [post(*one) for one in (("linkline", "x"), ("slotly", "sesame"), ("nobody", "sesame"))] == [
+            401,
+            401,
+            404,
+        ]
     finally:
         assert stop(gateway) == 0
     assert run("flows", "--drain", "--home", str(home)).returncode == 0
