@@ -7,6 +7,7 @@ RFC 5965 (ARF); they never make a reply.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from email import message_from_string
 from typing import Any, Final
 
@@ -45,8 +46,9 @@ _DAEMON: Final = re.compile(r"^(mailer-daemon|postmaster)@", re.IGNORECASE)
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A mail as a provider gives it: whole (`mime`), or in parts.
 
-    `recipient` is the envelope's; `at_ms` the provider's time of it, else the Date header counts; `event_id` the
-    provider's id of the post, else one is made; `delivery_hint` what it has read out of the address already.
+    `recipient` is the envelope's; `at_ms` the provider's time of it, else the Date header counts, and `came_ms` where that
+    is absent or cannot be; `event_id` the provider's id of the post, else one is made, of a reply without a Message-ID it
+    is `fallback_id`; `delivery_hint` what it has read out of the address already.
     """
 
     provider: str
@@ -58,7 +60,9 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     headers: Sequence[tuple[str, str]] = ()
     recipient: str | None = None
     at_ms: int | None = None
+    came_ms: int | None = None
     event_id: str | None = None
+    fallback_id: str | None = None
     attributes: dict[str, str] = {}
     delivery_hint: str | None = None
 
@@ -110,8 +114,7 @@ def read_inbound(inbound: Inbound, receipt: Receipt) -> Parsed:
         BadEvent: its time cannot be, or it is a report of something that has no kind here.
     """
     mail = _mail_of(inbound)
-    told = inbound.at_ms if inbound.at_ms is not None else mail.at_ms
-    at_ms = occurred_ms(told if told is not None else receipt.ms, receipt)
+    at_ms = _at_ms(inbound, mail, receipt)
     if mail.report == "delivery-status" and mail.blocks:
         return Parsed(events=list(_delivery_status(inbound, mail, receipt, at_ms)))
     if mail.report == "feedback-report" and mail.blocks:
@@ -120,6 +123,15 @@ def read_inbound(inbound: Inbound, receipt: Receipt) -> Parsed:
     if sender and _DAEMON.match(sender):
         return Parsed(events=[_plain_bounce(inbound, mail, receipt, at_ms)])
     return _reply(inbound, mail, receipt, at_ms, sender)
+
+
+def _at_ms(inbound: Inbound, mail: Mail, receipt: Receipt) -> int:
+    times = [time for time in (inbound.at_ms, mail.at_ms, inbound.came_ms) if time is not None]
+    if inbound.at_ms is None and inbound.came_ms is not None and len(times) > 1:
+        with suppress(BadEvent):
+            return occurred_ms(times[0], receipt)
+        return occurred_ms(inbound.came_ms, receipt)
+    return occurred_ms(times[0] if times else receipt.ms, receipt)
 
 
 def _mail_of(inbound: Inbound) -> Mail:
@@ -136,6 +148,7 @@ def _mail_of(inbound: Inbound) -> Mail:
 def _reply(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int, sender: str | None) -> Parsed:
     headers = mail.headers
     answered, referred = ids_in(headers.get("in-reply-to")), ids_in(headers.get("references"))
+    message_id = next(iter(ids_in(headers.get("message-id"))), None)
     attributes = dict(inbound.attributes)
     found = {
         "from": sender,
@@ -153,8 +166,8 @@ def _reply(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int, sender: s
         receipt,
         kind=Kind.REPLIED,
         at_ms=at_ms,
-        event_id=inbound.event_id,
-        message_id=next(iter(ids_in(headers.get("message-id"))), None),
+        event_id=inbound.event_id or (None if message_id else inbound.fallback_id),
+        message_id=message_id,
         recipient=recipient,
         attributes=attributes,
         ours={"delivery_id": delivery} if delivery else {},

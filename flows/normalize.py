@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from adapters import REGISTRY, Adapter, Parsed, Rejected
+from adapters import REGISTRY, Adapter, Parsed, Rejected, mailbox
 from eventlog import Log, Record, Stored
 from schemas.events import Event, LoggedEvent, Origin, RawRequest, Reply, Stream
 from schemas.failures import DeadLetter
@@ -54,8 +54,9 @@ def normalize(batch: RawBatch, adapters: Mapping[str, Adapter] = REGISTRY) -> No
     for record in batch.records:
         place = {"raw_partition": batch.partition, "raw_offset": record.offset}
         request, parsed = _parse(record, adapters)
-        events.extend(_logged(event, place) for event in parsed.events)
-        replies.extend(msgspec.structs.replace(r, origin=Origin.RAW, **place) for r in parsed.replies)
+        origin = Origin.MAILBOX if request and request.provider == mailbox.name else Origin.RAW
+        events.extend(_logged(event, origin, place) for event in parsed.events)
+        replies.extend(msgspec.structs.replace(r, origin=origin, **place) for r in parsed.replies)
         dead.extend(_dead_letter(i, item, request, place) for i, item in enumerate(parsed.rejected))
     next_offset = batch.records[-1].offset + 1 if batch.records else 1
     return Normalized(events, replies, dead, batch.partition, next_offset)
@@ -78,9 +79,9 @@ def _parse(record: Stored, adapters: Mapping[str, Adapter]) -> tuple[RawRequest 
         )
 
 
-def _logged(event: Event, place: dict[str, int]) -> LoggedEvent:
+def _logged(event: Event, origin: Origin, place: dict[str, int]) -> LoggedEvent:
     values: dict[str, Any] = {field: getattr(event, field) for field in Event.__struct_fields__}
-    return LoggedEvent(origin=Origin.RAW, **{**values, **place})
+    return LoggedEvent(origin=origin, **{**values, **place})
 
 
 def _dead_letter(index: int, item: Rejected, request: RawRequest | None, place: dict[str, int]) -> DeadLetter:

@@ -84,7 +84,7 @@ def _swap(lake: Lake) -> int:
     Of differing copies the one stays that was there; of new ones the first received.
     """
     run = lake.connection.execute
-    mine = "origin = 'raw' AND (raw_partition, raw_offset) IN (SELECT (raw_partition, raw_offset) FROM covered)"
+    mine = "raw_offset IS NOT NULL AND (raw_partition, raw_offset) IN (SELECT (raw_partition, raw_offset) FROM covered)"
     run(f"""CREATE OR REPLACE TEMP TABLE places AS
         SELECT fact, occurred_at::DATE AS day, raw_partition, raw_offset FROM store.facts WHERE {mine}""")
     run(f"DELETE FROM store.facts WHERE {mine}")
@@ -100,9 +100,7 @@ def _swap(lake: Lake) -> int:
             QUALIFY row_number() OVER (PARTITION BY n.fact, n.occurred_at::DATE
                 ORDER BY p.fact IS NULL, n.received_at, n.raw_partition, n.raw_offset, n.rowid) = 1)
         WHERE (fact, occurred_at::DATE) NOT IN (SELECT (fact, occurred_at::DATE) FROM store.facts)""")
-    run("DELETE FROM store.orphans")
-    run("""INSERT INTO store.orphans
-        SELECT seq, alias FROM store.facts WHERE delivery_id IS NULL AND alias IS NOT NULL""")
+    lake.note_orphans_anew()
     run("""INSERT INTO store.replies SELECT * FROM anew_replies n WHERE NOT EXISTS (
         SELECT 1 FROM store.replies s WHERE s.event_id = n.event_id AND s.provider IS NOT DISTINCT FROM n.provider
             AND s.recipient IS NOT DISTINCT FROM n.recipient)""")

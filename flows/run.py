@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
 
-from adapters import REGISTRY, Adapter
+from adapters import REGISTRY, Adapter, mailbox
 from adapters.mapped import mapped_adapters
 from eventlog import Log
 from flows import delivery, normalize
@@ -36,12 +36,16 @@ def open_lake(home: Path, settings: Settings) -> Lake:
 
 
 def adapters_of(home: Path, settings: Settings) -> Mapping[str, Adapter]:
-    """All providers' adapters, and those that a home's mapping files make.
+    """All providers' adapters, the mailbox's, and those that a home's mapping files make.
 
     Raises:
         SettingsError: a mapping file cannot be used.
     """
-    return {**REGISTRY, **mapped_adapters(home, {name: hook.mapping for name, hook in settings.hooks.items()})}
+    return {
+        **REGISTRY,
+        mailbox.name: mailbox,
+        **mapped_adapters(home, {name: hook.mapping for name, hook in settings.hooks.items()}),
+    }
 
 
 def run_flows(

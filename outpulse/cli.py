@@ -111,6 +111,15 @@ def flows(home: Home, names: tuple[str, ...], rebuild: bool, since: str | None, 
     return run_flows_part(home, names, follow=not drain)
 
 
+@verb("mailbox")
+@click.option("--once", is_flag=True, help="Fetch what is there, then end.")
+def mailbox(home: Home, once: bool) -> int:  # noqa: FBT001 - a flag
+    """Fetch replies and reports by IMAP from the mailboxes of the settings, as they come."""
+    from outpulse.mailboxes import run_mailbox
+
+    return run_mailbox(home, once=once)
+
+
 @verb("dashboard")
 @click.option("--port", type=int, help="Serve here instead of [dashboard] port.")
 def dashboard(home: Home, port: int | None) -> int:

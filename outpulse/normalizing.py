@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters import REGISTRY, Adapter
+from adapters import REGISTRY, Adapter, mailbox
 from outpulse.settings import ProviderSettings, provider_settings
 from schemas.decode import load_json
 from schemas.events import Event, Kind, RawRequest, Reply
@@ -23,9 +23,10 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 def run_normalize(provider: str, files: Sequence[Path], secrets: Path | None) -> int:
     """Prints NDJSON in input order; 3 when a request was refused."""
-    adapter = REGISTRY.get(provider)
+    known: Mapping[str, Adapter] = {**REGISTRY, mailbox.name: mailbox}
+    adapter = known.get(provider)
     if adapter is None:
-        raise OutpulseError(f"unknown provider {provider!r}; valid are {', '.join(sorted(REGISTRY))}")
+        raise OutpulseError(f"unknown provider {provider!r}; valid are {', '.join(sorted(known))}")
     settings = _settings(secrets) if secrets else None
     status = 0
     for path in files:

@@ -99,6 +99,35 @@ class HookSettings(ProviderSettings, frozen=True, forbid_unknown_fields=True):
         return "HookSettings(***)"
 
 
+class MailboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[mailbox]`, and `[mailboxes.NAME]` for more of them: an IMAP folder whose new mails are replies and reports.
+
+    `tls` is true (from the first byte), "starttls" or "none" (only to this machine); `auth` is "login" or "xoauth2", where
+    the password is the access token. `password_file` and `ca_file` count from the home on; the former is read anew at
+    each connection. `since_days` bounds how old a mail may be at first sight, 0 takes all; `idle_seconds` is the longest
+    wait for the server to tell of a new mail, `poll_seconds` the pause between looks where it cannot. Mails are marked as
+    read only with `mark_seen`.
+    """
+
+    host: str = ""
+    port: int = 993
+    tls: bool | str = True
+    user: str = ""
+    password: str = ""
+    password_file: str = ""
+    auth: str = "login"
+    folder: str = "INBOX"
+    ca_file: str = ""
+    since_days: float = 0.0
+    idle_seconds: float = 540.0
+    poll_seconds: float = 60.0
+    mark_seen: bool = False
+
+    def __repr__(self) -> str:
+        """Stars, never a secret."""
+        return f"MailboxSettings({self.host}:{self.port}, ***)"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -108,6 +137,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: LakeSettings = LakeSettings()
     providers: dict[str, ProviderSettings] = {}
     hooks: dict[str, HookSettings] = {}
+    mailbox: MailboxSettings = MailboxSettings()
+    mailboxes: dict[str, MailboxSettings] = {}
+
+    def all_mailboxes(self) -> dict[str, MailboxSettings]:
+        """The mailboxes that are set, by the section of their settings (`mailbox`, `mailboxes.NAME`)."""
+        found = {"mailbox": self.mailbox} | {f"mailboxes.{name}": box for name, box in self.mailboxes.items()}
+        return {section: box for section, box in found.items() if box != MailboxSettings()}
 
     def __repr__(self) -> str:
         """Without tokens and secrets."""
@@ -148,6 +184,7 @@ _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "dashboard": DashboardSettings,
     "log": LogSettings,
     "lake": LakeSettings,
+    "mailbox": MailboxSettings,
 }
 
 
@@ -165,7 +202,7 @@ def _parts(tree: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, type[msgsp
     for name, kind in _TABLES.items():
         if name in tree:
             yield [name], tree[name], kind
-    for section, kind in (("providers", ProviderSettings), ("hooks", HookSettings)):
+    for section, kind in (("providers", ProviderSettings), ("hooks", HookSettings), ("mailboxes", MailboxSettings)):
         tables = tree.get(section)
         for name, table in tables.items() if isinstance(tables, dict) else ():
             yield [section, name], table, kind

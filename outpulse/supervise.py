@@ -112,6 +112,8 @@ def parts_of(home: Home, *, dashboard: bool, demo: bool = False) -> list[Part]:
         Part("gateway", ["gateway", *place, *(["--demo"] if demo else [])]),
         Part("flows", ["flows", *place]),
     ]
+    if home.settings.all_mailboxes() and not demo:
+        parts.append(Part("mailbox", ["mailbox", *place]))
     if dashboard:
         parts.append(Part("dashboard", ["dashboard", *place]))
     return parts
@@ -158,6 +160,8 @@ def run_up(home: Home, *, dashboard: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
     say(f"webhooks at http://{settings.gateway.host}:{settings.gateway.port}/webhooks/PROVIDER")
+    for section, box in settings.all_mailboxes().items():
+        say(f"replies from [{section}] at {box.host}:{box.port}")
     if dashboard:
         say(f"dashboard at http://{settings.dashboard.host}:{settings.dashboard.port}")
     supervisor.run()
