@@ -127,7 +127,7 @@ def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
 def _bounce(item: dict[str, Any]) -> tuple[Kind, BounceClass | None]:
     """`hard_bounce`, then what the error is related to, then the code in the receiver's words."""
     hard = item.get("hard_bounce")
-    is_hard = hard is True or hard in {"true", "1", 1}
+    is_hard = hard is True or hard in ("true", "1", 1)  # a tuple: what JSON holds need not be hashable
     if item.get("error") == "greylisted" and not is_hard:
         return Kind.DEFERRED, None
     known = BounceClass.HARD if is_hard else BounceClass.SOFT

@@ -4,8 +4,9 @@ The standard library's `email` does the parsing, with its lenient policy: the st
 text by inscriptis.
 """
 
+import codecs
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC
 from email import message_from_bytes
 from email.errors import HeaderParseError
@@ -23,6 +24,8 @@ _MOST_PARTS: Final = 200
 _TAGS: Final = re.compile(r"<[^<>]*>")
 _HIDING: Final = re.compile(r"<(/?)(style|script|head)\b[^<>]*>", re.IGNORECASE)
 _DEEP: Final = 300
+# No mail has these. Punycode takes time by the square of the length: a second for 300 kB.
+_PYTHONS_OWN: Final = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"})
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -77,12 +80,17 @@ def _leaves(message: Message) -> list[Message]:
     waiting = [message]
     while waiting and len(found) < _MOST_PARTS:
         part = waiting.pop(0)
-        inner = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(inner, list):
-            waiting = [one for one in inner if isinstance(one, Message)] + waiting
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            waiting = _inside(part) + waiting
         else:
             found.append(part)
     return found
+
+
+def _inside(part: Message) -> list[Message]:
+    """The messages in a part; none where it holds text, whose `get_payload` can fail on odd charsets."""
+    inner = part.get_payload() if part.is_multipart() else []
+    return [one for one in inner if isinstance(one, Message)]
 
 
 def _filename(part: Message) -> str | None:
@@ -97,8 +105,7 @@ def _filename(part: Message) -> str | None:
 
 def _text_of(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    raw = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
-    return in_charset(raw, part.get_content_charset())
+    return in_charset(payload if isinstance(payload, bytes) else b"", part.get_content_charset())
 
 
 def in_charset(raw: bytes, charset: str | None) -> str:
@@ -106,10 +113,18 @@ def in_charset(raw: bytes, charset: str | None) -> str:
     for name in (charset, "utf-8", "cp1252"):
         if name:
             try:
-                return raw.decode(name)
+                text = raw.decode(name) if _is_charset(name) else ""
+                text.encode()  # UTF-7 can hold lone surrogates
             except (LookupError, ValueError):
                 continue
+            if text or not raw:
+                return text
     return raw.decode("utf-8", "replace")
+
+
+def _is_charset(name: str) -> bool:
+    """Whether it is a charset of mails, and none of Python's own encodings."""
+    return codecs.lookup(name).name not in _PYTHONS_OWN
 
 
 def text_of_html(html: str) -> str:
@@ -200,11 +215,8 @@ def ids_in(text: str | None) -> list[str]:
 
 def _blocks(part: Message) -> list[dict[str, str]]:
     """The groups of fields in a report's machine-readable part."""
-    inner = part.get_payload()
-    if isinstance(inner, list):
-        return [
-            headers_of((key, str(value)) for key, value in one.items()) for one in inner if isinstance(one, Message)
-        ]
+    if part.is_multipart():
+        return [headers_of((key, str(value)) for key, value in one.items()) for one in _inside(part)]
     parsed = [
         message_from_bytes(one.encode("utf-8", "replace")) for one in re.split(r"\r?\n\r?\n", _text_of(part)) if one
     ]
@@ -212,10 +224,6 @@ def _blocks(part: Message) -> list[dict[str, str]]:
 
 
 def _returned(part: Message) -> dict[str, str]:
-    inner = part.get_payload()
-    message: Message | None = None
-    if isinstance(inner, Sequence) and not isinstance(inner, str) and inner and isinstance(inner[0], Message):
-        message = inner[0]
-    elif not isinstance(inner, list):
-        message = message_from_bytes(_text_of(part).encode("utf-8", "replace"))
-    return headers_of(_pairs(message)) if message is not None else {}
+    if part.is_multipart():
+        return next((headers_of(_pairs(one)) for one in _inside(part)), {})
+    return headers_of(_pairs(message_from_bytes(_text_of(part).encode("utf-8", "replace"))))

@@ -190,7 +190,7 @@ def _outcome(kind: Kind, data: dict[str, Any]) -> tuple[Kind, BounceClass | None
     codes = bounce.get("diagnosticCode")
     texts = [one for one in codes if isinstance(one, str)] if isinstance(codes, list) else [optional_text(codes)]
     reason = optional_text(bounce.get("message")) or next((one for one in texts if one), None)
-    if bounce.get("subType") in _SUPPRESSED:
+    if str(bounce.get("subType")) in _SUPPRESSED:
         return Kind.REJECTED, None, reason
     told = bounce.get("type")
     known = _CLASSES.get(told) if isinstance(told, str) else None

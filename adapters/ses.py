@@ -126,7 +126,7 @@ def parse(request: RawRequest) -> Parsed:
     """One event a recipient, or a dead letter; subscriptions and their ends are nothing. Never raises."""
     try:
         envelope = object_of(body_of(request))
-        if envelope.get("Type") in {"SubscriptionConfirmation", "UnsubscribeConfirmation"}:
+        if envelope.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
             return Parsed()
         told = _messages(envelope)
     except BadEvent as bad:
@@ -212,7 +212,7 @@ def _kind(kind: Kind, event: str, about: dict[str, Any]) -> Kind:
     Raises:
         BadEvent: no complaint, or no opting out, after all.
     """
-    if kind is Kind.BOUNCED and about.get("bounceSubType") in _SUPPRESSED:
+    if kind is Kind.BOUNCED and str(about.get("bounceSubType")) in _SUPPRESSED:
         return Kind.REJECTED
     if kind is Kind.COMPLAINED:
         if about.get("complaintSubType") == "OnAccountSuppressionList":
