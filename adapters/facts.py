@@ -34,6 +34,7 @@ _ROBOT: Final = re.compile(
 )
 # Apple's mail privacy proxy sends exactly this (Apple and Litmus on Mail Privacy Protection).
 _APPLE_PROXY: Final = "Mozilla/5.0"
+_SHORTEST_TIME: Final = len("2026-01-05T10:00:00Z")
 _ENCODER: Final = msgspec.json.Encoder()
 _ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 
@@ -74,6 +75,8 @@ def epoch_ms_of(value: object) -> int:
 
 
 def _epoch_ms_of_text(text: str) -> int:
+    if text[4:5] == "-" and len(text) >= _SHORTEST_TIME:
+        return parse_ms(text)
     if text.isascii() and text.isdigit() and len(text) <= 20:
         return _to_ms(int(text))
     try:

@@ -159,12 +159,14 @@ def event_of(
     recipient: str | None,
     attributes: dict[str, str],
     ours: Mapping[str, Any],
-    **fields: Any,  # noqa: ANN401 - url, is_machine, bounce_class, reason
+    url: str | None = None,
+    is_machine: bool | None = None,
+    bounce_class: BounceClass | None = None,
+    reason: str | None = None,
 ) -> Event:
     """An e-mail event; without an id of the provider's it gets one made of what identifies the fact."""
     occurred_at = from_epoch_ms(at_ms)
     if not event_id:
-        url = fields.get("url")
         event_id = fact_id(
             provider, kind=kind, message_id=message_id, recipient=recipient, occurred_at=occurred_at, url=url
         )
@@ -177,8 +179,11 @@ def event_of(
         provider=provider,
         message_id=message_id,
         recipient=recipient,
+        bounce_class=bounce_class,
+        is_machine=is_machine,
+        url=url,
+        reason=reason,
         attributes=attributes or None,
-        **fields,
         **ours,
     )
 
