@@ -1,8 +1,9 @@
 """Bodies that are forms: urlencoded or multipart, as fields in order; parsed by python-multipart."""
 
+from binascii import a2b_qp
 from io import BytesIO
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
@@ -11,6 +12,7 @@ from python_multipart.multipart import Field, File, parse_options_header
 from schemas.events import RawRequest
 
 _MOST_FIELDS: Final = 10_000
+_AS_QUOTED_PRINTABLE: Final = bytes.maketrans(b"%+", b"= ")
 
 
 class Upload:
@@ -39,17 +41,24 @@ def fields_of(request: RawRequest) -> tuple[list[tuple[str, bytes]], list[tuple[
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, bytes]]:
-    try:
-        pairs = parse_qsl(
-            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS
-        )
-    except ValueError:
+    if body.count(b"&") >= _MOST_FIELDS:
         return []
-    return [(_text(key), value.encode("latin-1", "replace")) for key, value in pairs]
+    pairs = [piece.partition(b"=") for piece in body.split(b"&") if piece]
+    return [(unquoted(key).decode("utf-8", "replace"), unquoted(value)) for key, _, value in pairs]
 
 
-def _text(key: str) -> str:
-    return key.encode("latin-1", "replace").decode("utf-8", "replace")
+def unquoted(raw: bytes) -> bytes:
+    """A name or a value as it was before it was urlencoded.
+
+    The same as `urllib.parse.unquote_to_bytes` with blanks for `+`, at a tenth of its time: a thousand events in one
+    value hold some 400,000 escapes. Quoted-printable differs only in its mark, and is decoded in C; what it would read
+    otherwise (its own mark, line breaks, a `%` that begins no escape, which the length shows) is left to `urllib`.
+    """
+    if b"=" not in raw and b"\n" not in raw and b"\r" not in raw:
+        found = a2b_qp(raw.translate(_AS_QUOTED_PRINTABLE))
+        if len(found) == len(raw) - 2 * raw.count(b"%"):
+            return found
+    return unquote_to_bytes(raw.replace(b"+", b" "))
 
 
 def _multipart(body: bytes, boundary: bytes) -> tuple[list[tuple[str, bytes]], list[tuple[str, Upload]]]:
