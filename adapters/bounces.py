@@ -43,9 +43,10 @@ ENHANCED: Final[tuple[tuple[str, BounceClass, str | None], ...]] = (
     (r"1\.(?:2|10)", _HARD, "domain"),  # no such host; null MX
     (r"1\.[78]", _BLOCK, "policy"),  # the sender's address or domain is bad: our fault, the contact stays
     (r"2\.1", _HARD, "mailbox"),  # disabled
-    (r"2\.2", _SOFT, "mailbox"),  # full
+    (r"2\.2|3\.1", _SOFT, "mailbox"),  # full
     (r"2\.3|3\.4", _SOFT, "content"),  # too large
-    (r"[23]\.\d+", _SOFT, "mailbox"),  # mailbox or system trouble, list expansion
+    (r"2\.\d+", _SOFT, "mailbox"),  # mailbox trouble, list expansion
+    (r"3\.\d+", _SOFT, "domain"),  # trouble of the receiver's mail system
     (r"4\.4", _HARD, "domain"),  # cannot be routed: no mail host
     (r"4\.(?:5|7)|5\.3", _SOFT, "throttle"),  # congestion, time ran out, too many recipients
     (r"4\.\d+", _SOFT, "domain"),  # no answer, routing, loop
@@ -100,6 +101,7 @@ WORDS: Final[tuple[tuple[str, BounceClass, str], ...]] = (
     (r"gr[ea]y ?list|try again|try later|temporar", _SOFT, "throttle"),
     (_NOBODY, _HARD, "mailbox"),
     (r"(?:host|domain) (?:unknown|not found)|no such (?:host|domain)|nxdomain|no mx|null mx", _HARD, "domain"),
+    (r"unable to connect|connection (?:refused|timed out|reset|failed)|no route to host", _SOFT, "domain"),
 )
 
 _CODE: Final = re.compile(r"(?<![\d.])([45])\.([0-7]\.\d{1,3})(?![\d.]*\d)")
@@ -187,9 +189,9 @@ def _read(text: str) -> _Reading:
 
 
 def _by_code(first: str, code: str, text: str) -> tuple[BounceClass, str | None] | None:
-    for pattern, words, found, family in _PHRASES:
+    for pattern, words, found, meant in _PHRASES:
         if pattern.fullmatch(code) and words.search(text):
-            return (_SOFT if first == "4" else found), family
+            return (_SOFT if first == "4" else found), meant
     for pattern, found, told in _ENHANCED:
         if pattern.fullmatch(code):
             family = _policy_by_words(first, text) if told == "words" else told

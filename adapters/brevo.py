@@ -7,6 +7,7 @@ in the URL has to protect the endpoint. The mail header `X-Mailin-custom` comes 
 
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
@@ -20,11 +21,11 @@ from adapters.reading import (
     by_agent,
     custom_object,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     said_by_code,
@@ -60,6 +61,8 @@ _CLASSES: Final = {
     "invalid_email": BounceClass.HARD,
     "soft_bounce": BounceClass.SOFT,
 }
+FAMILIES: Final[dict[str, str]] = {"invalid_email": "mailbox"}
+"""Brevo has no classes beside its names: the receiver's answer in `reason` tells the rest."""
 _MACHINES: Final = {"proxy_open", "unique_proxy_open"}
 _CUSTOM: Final = "X-Mailin-custom"
 _TAKEN: Final = frozenset({"event", "email", "message-id", "ts_epoch", "ts_event", _CUSTOM, "reason"})
@@ -127,6 +130,7 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     elif kind is Kind.BOUNCED:
         bounce_class = said_by_code(_CLASSES[str(event)], reason)
     attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    add_family(attributes, kind, FAMILIES.get(str(event)), bounce_class, reason)
     return event_of(
         name,
         receipt,
@@ -136,7 +140,7 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
         message_id=bare_id(item.get("message-id")),
         recipient=address_of(item.get("email")),
         attributes=attributes,
-        ours=with_sender(our_keys(custom_object(item.get(_CUSTOM)), attributes), item.get("sender_email")),
+        ours=with_sender(handed_back(custom_object(item.get(_CUSTOM)), attributes), item.get("sender_email")),
         url=url,
         is_machine=is_machine,
         bounce_class=bounce_class,

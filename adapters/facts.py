@@ -36,7 +36,9 @@ _ROBOT: Final = re.compile(
 _APPLE_PROXY: Final = "Mozilla/5.0"
 _SHORTEST_TIME: Final = len("2026-01-05T10:00:00Z")
 _ENCODER: Final = msgspec.json.Encoder()
-_ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
+# Subjects go to 7 (RFC 3463); 0 is "undefined", so the next code is looked for.
+_ENHANCED_CODE: Final = re.compile(r"(?<![\d.])([245])\.([1-7])\.(\d{1,3})(?![\d.]*\d)")
+_LONGEST_AGENT: Final = 1_000
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is anything
@@ -96,11 +98,16 @@ def bare_address(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=8192)
 def machine_by_agent(agent: str) -> bool | None:
     """Whether a user agent is a machine's; None when there is none to judge by."""
     if not agent:
         return None
+    # The cache keeps its keys: a sender of endless agents must not fill the memory.
+    return _is_machine(agent) if len(agent) <= _LONGEST_AGENT else _ROBOT.search(agent) is not None
+
+
+@lru_cache(maxsize=8192)
+def _is_machine(agent: str) -> bool:
     return agent == _APPLE_PROXY or _ROBOT.search(agent) is not None
 
 

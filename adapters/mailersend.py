@@ -10,12 +10,14 @@ import hmac
 from collections.abc import Sequence
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import OUR_KEYS, optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature, required_header, same
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     bare_id,
@@ -59,6 +61,7 @@ VOCABULARY: Final[dict[str, Kind]] = {
 }
 _CLASSES: Final = {"activity.soft_bounced": BounceClass.SOFT, "activity.hard_bounced": BounceClass.HARD}
 _TAKEN: Final = frozenset({"id", "created_at", "email", "tags", "message_id", "morph"})
+_TAKEN_FLAT: Final = _TAKEN | {"meta"}
 _OF_MORPH: Final = frozenset({"reason", "readable_reason", "url"})
 
 
@@ -143,13 +146,25 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     kind = kind_of(name, event, VOCABULARY)
     data = inner(item, "data")
     email, morph = inner(data, "email"), inner(data, "morph")
-    at_ms = occurred_ms(time_text(data.get("created_at") or item.get("created_at")), receipt)
     flat = not email
-    reason = optional_text(morph.get("readable_reason")) or optional_text(morph.get("reason"))
+    if flat:  # the same facts beside one another; the event's time stands at the top
+        morph = morph or inner(data, "meta")
+    times = (item.get("created_at"), data.get("created_at"))
+    at_ms = occurred_ms(time_text(times[not flat] or times[flat]), receipt)
+    reasons = [
+        optional_text(place.get(field))
+        for place in ((morph, data) if flat else (morph,))
+        for field in ("readable_reason", "reason")
+    ]
+    reason = next((text for text in reasons if text), None)
     bounce_class = None
     if kind is Kind.BOUNCED:
-        bounce_class = said_by_code(_CLASSES[str(event)], optional_text(morph.get("reason")), reason)
-    attributes = attributes_of(data, _TAKEN) | attributes_of(morph, _OF_MORPH)
+        bounce_class = said_by_code(_CLASSES[str(event)], *reversed(reasons))
+    attributes = attributes_of(data, _TAKEN_FLAT if flat else _TAKEN) | attributes_of(morph, _OF_MORPH)
+    if kind is Kind.OPENED or kind is Kind.CLICKED:
+        add_client(attributes, morph.get("ip") or data.get("ip"), None)
+    else:
+        add_family(attributes, kind, None, bounce_class, *reversed(reasons))
     ours = our_keys(_tagged(data.get("tags") if flat else email.get("tags"), attributes), attributes)
     recipient = data.get("email") if flat else inner(email, "recipient").get("email")
     return event_of(
@@ -162,7 +177,7 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
         recipient=address_of(recipient),
         attributes=attributes,
         ours=with_sender(ours, data.get("from") if flat else email.get("from")),
-        url=optional_text(morph.get("url")) if kind is Kind.CLICKED else None,
+        url=optional_text(morph.get("url") or (data.get("url") if flat else None)) if kind is Kind.CLICKED else None,
         is_machine=None,  # opens and clicks carry no user agent
         bounce_class=bounce_class,
         reason=reason if kind not in {Kind.OPENED, Kind.CLICKED} else None,

@@ -7,22 +7,24 @@ What was given as `EventPayload` at sending comes back as `Payload`, JSON text; 
 
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     body_of,
     by_agent,
     custom_object,
     event_of,
+    handed_back,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     said_by_code,
@@ -41,6 +43,28 @@ VOCABULARY: Final[dict[str, Kind]] = {
     "blocked": Kind.REJECTED,  # never tried: preblocked, duplicate, earlier bounces
     "spam": Kind.COMPLAINED,
     "unsub": Kind.UNSUBSCRIBED,
+}
+FAMILIES: Final[dict[str, str]] = {
+    # `error`, from the guide's table of errors …
+    "user unknown": "mailbox",
+    "mailbox inactive": "mailbox",
+    "quota exceeded": "mailbox",
+    "invalid domain": "domain",
+    "no mail host": "domain",
+    "typofix": "domain",  # the domain is misspelled
+    "relay/access denied": "policy",
+    "greylisted": "throttle",
+    "blacklisted": "policy",  # a recipient on the sender's own list
+    "spam reporter": "policy",
+    "sender blocked": "reputation",
+    "content blocked": "content",
+    "policy issue": "policy",
+    # … and what it is related to; system, protocol and connection issues leave it to the receiver's answer.
+    "recipient": "mailbox",
+    "domain": "domain",
+    "content": "content",
+    "policy": "policy",
+    "spam": "reputation",
 }
 _TAKEN: Final = frozenset({"event", "time", "MessageID", "email", "Payload", "CustomID"})
 _CLICKED: Final = _TAKEN | {"url"}
@@ -92,13 +116,15 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     url = is_machine = bounce_class = reason = None
     if kind is Kind.BOUNCED:
         kind, bounce_class = _bounce(item)
-    if kind in _CAUSES:
-        reason = optional_text(item.get("comment")) or optional_text(item.get("error"))
-    elif kind is Kind.CLICKED:
-        url, is_machine = optional_text(item.get("url")), by_agent(item.get("agent"))
-    elif kind is Kind.OPENED:
-        is_machine = by_agent(item.get("agent"))
     attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    if kind in _CAUSES:
+        comment, error = optional_text(item.get("comment")), optional_text(item.get("error"))
+        reason = comment or error
+        add_family(attributes, kind, _family(item), bounce_class, comment, error)
+    elif kind is Kind.OPENED or kind is Kind.CLICKED:
+        is_machine = by_agent(item.get("agent"))
+        url = optional_text(item.get("url")) if kind is Kind.CLICKED else None
+        add_client(attributes, item.get("ip"), item.get("agent"))
     return event_of(
         name,
         receipt,
@@ -117,11 +143,16 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
 
 
 def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
-    ours = our_keys(custom_object(item.get("Payload")), attributes)
+    ours = handed_back(custom_object(item.get("Payload")), attributes)
     custom_id = optional_text(item.get("CustomID"))
     if custom_id and "delivery_id" not in ours:
         ours["delivery_id"] = custom_id
     return ours
+
+
+def _family(item: dict[str, Any]) -> str | None:
+    told = (item.get("error"), item.get("error_related_to"))
+    return next((found for one in told if (found := FAMILIES.get(str(one).lower()))), None)
 
 
 def _bounce(item: dict[str, Any]) -> tuple[Kind, BounceClass | None]:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.forms import fields_of
@@ -17,17 +18,18 @@ from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature, required_header, same
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     bare_id,
     body_of,
     by_agent,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     said_by_code,
@@ -60,6 +62,25 @@ VOCABULARY: Final[dict[str, Kind]] = {
     # Sync events (blacklist, whitelist …) have a type and no event: unmapped.
 }
 _CLASSES: Final = {"hard_bounce": BounceClass.HARD, "soft_bounce": BounceClass.SOFT}
+FAMILIES: Final[dict[str, str]] = {
+    # `bounce_description`, from Mailchimp's help on bounces; general, undetermined and transient leave it to `diag`.
+    "bad_mailbox": "mailbox",
+    "invalid_mailbox": "mailbox",
+    "mailbox_full": "mailbox",
+    "inactive_mailbox": "mailbox",
+    "invalid_domain": "domain",
+    "dns_failure": "domain",
+    "timeout": "domain",
+    "message_too_large": "content",
+    "too_large": "content",
+    "prohibited_attachment": "content",
+    "spam_content": "content",
+    "spam_block": "reputation",
+    "mail_block": "reputation",
+    "relay_denied": "policy",
+    "relaying_denied": "policy",
+    "challenge_response": "policy",
+}
 _CAUSES: Final = frozenset({Kind.BOUNCED, Kind.DEFERRED, Kind.REJECTED})
 _TAKEN: Final = frozenset({"event", "ts", "_id", "msg"})
 _CLICKED: Final = _TAKEN | {"url"}
@@ -73,6 +94,8 @@ def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
         RequestRefused: 401 for a bad or missing proof, 403 where no key or no URL is set.
     """
     del now_ms
+    if request.method == "HEAD":  # whether the URL exists: unsigned, and nothing is read from it
+        return
     if needs_signature(name, "webhook_keys", settings.webhook_keys, settings):
         if not settings.url:
             raise RequestRefused(
@@ -106,6 +129,8 @@ def replay_key(request: RawRequest) -> bytes | None:
 
 def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item of the batch; never raises."""
+    if request.method == "HEAD":
+        return Parsed()
     try:
         items = _items(request)
     except BadEvent as bad:
@@ -154,15 +179,17 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     at_ms = occurred_ms(item.get("ts"), receipt)
     message = inner(item, "msg")
     url = is_machine = bounce_class = reason = None
-    if kind in _CAUSES:
-        texts = (optional_text(message.get("diag")), optional_text(message.get("bounce_description")))
-        reason = texts[0] or texts[1] or _rejection(message.get("reject"))
-        bounce_class = said_by_code(_CLASSES[str(event)], texts[0]) if kind is Kind.BOUNCED else None
-    elif kind in {Kind.OPENED, Kind.CLICKED}:
-        is_machine = by_agent(item.get("user_agent"))
-        url = optional_text(item.get("url")) if kind is Kind.CLICKED else None
     attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
     attributes |= attributes_of(message, _OF_MESSAGE)
+    if kind in _CAUSES:
+        diag, description = _answer(message), optional_text(message.get("bounce_description"))
+        reason = diag or description or _rejection(message.get("reject"))
+        bounce_class = said_by_code(_CLASSES[str(event)], diag) if kind is Kind.BOUNCED else None
+        add_family(attributes, kind, FAMILIES.get(str(description).lower()), bounce_class, diag, description)
+    elif kind is Kind.OPENED or kind is Kind.CLICKED:
+        is_machine = by_agent(item.get("user_agent"))
+        url = optional_text(item.get("url")) if kind is Kind.CLICKED else None
+        add_client(attributes, item.get("ip"), item.get("user_agent"))
     return event_of(
         name,
         receipt,
@@ -172,12 +199,21 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
         message_id=bare_id(item.get("_id")) or bare_id(message.get("_id")),
         recipient=address_of(message.get("email")),
         attributes=attributes,
-        ours=with_sender(our_keys(inner(message, "metadata"), attributes), message.get("sender")),
+        ours=with_sender(handed_back(inner(message, "metadata"), attributes), message.get("sender")),
         url=url,
         is_machine=is_machine,
         bounce_class=bounce_class,
         reason=reason,
     )
+
+
+def _answer(message: dict[str, Any]) -> str | None:
+    """What the receiver said: of a bounce in `diag`, of a deferral in the last of `smtp_events`."""
+    told = optional_text(message.get("diag"))
+    events = message.get("smtp_events")
+    if told is None and isinstance(events, list) and events and isinstance(events[-1], dict):
+        told = optional_text(events[-1].get("diag"))
+    return told
 
 
 def _rejection(told: object) -> str | None:

@@ -8,23 +8,25 @@ signed, whatever header some code looks for: basic auth in the URL or custom hea
 
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
-from adapters.facts import optional_text, text_of
+from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, needs_signature
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     bare_id,
     body_of,
     by_agent,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     unmapped,
@@ -70,6 +72,15 @@ SUPPRESSIONS: Final[dict[str, tuple[Kind, BounceClass | None]]] = {
     "ManualSuppression": (Kind.UNSUBSCRIBED, None),
     "HardBounce": _HARD,
     "SpamComplaint": (Kind.COMPLAINED, None),
+}
+FAMILIES: Final[dict[str, str]] = {
+    # A bounce's `Type`, from Postmark's page "Bounce types"; hard, soft and transient leave it to the receiver's answer.
+    "DnsError": "domain",
+    "Blocked": "reputation",  # by the receiver, for content or a blocklist
+    "DMARCPolicy": "policy",
+    "SpamNotification": "content",
+    "VirusNotification": "content",
+    "BadEmailAddress": "mailbox",
 }
 _TIMES: Final = {
     "Delivery": "DeliveredAt",
@@ -136,11 +147,16 @@ def _event(told: Any, receipt: Receipt, trace: str | None) -> Event:  # noqa: AN
     kind, bounce_class = _outcome(item, str(record), kind)
     at_ms = occurred_ms(item.get(_TIMES[str(record)]), receipt)
     url = is_machine = None
-    if kind in {Kind.OPENED, Kind.CLICKED}:
+    attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
+    reason = optional_text(item.get("Details")) or optional_text(item.get("Description"))
+    if kind is Kind.OPENED or kind is Kind.CLICKED:
         is_machine = by_agent(item.get("UserAgent"))
         url = optional_text(item.get("OriginalLink")) if kind is Kind.CLICKED else None
-    attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
-    metadata = inner(item, "Metadata")
+        add_client(attributes, inner(item, "Geo").get("IP"), item.get("UserAgent"))
+    elif kind is not Kind.DELIVERED:
+        add_family(
+            attributes, kind, FAMILIES.get(str(item.get("Type"))), bounce_class, optional_text(item.get("Details"))
+        )
     own_id = optional_text(item.get("ID")) if record in {"Bounce", "SpamComplaint"} else None
     return event_of(
         name,
@@ -151,11 +167,11 @@ def _event(told: Any, receipt: Receipt, trace: str | None) -> Event:  # noqa: AN
         message_id=bare_id(item.get("MessageID")),
         recipient=address_of(item.get("Recipient")) or address_of(item.get("Email")),
         attributes=attributes,
-        ours=with_sender(our_keys(metadata, attributes), item.get("From")),
+        ours=with_sender(handed_back(inner(item, "Metadata"), attributes), item.get("From")),
         url=url,
         is_machine=is_machine,
         bounce_class=bounce_class,
-        reason=optional_text(item.get("Details")) or optional_text(item.get("Description")),
+        reason=reason,
     )
 
 
@@ -166,16 +182,18 @@ def _outcome(item: dict[str, Any], record: str, kind: Kind) -> tuple[Kind, Bounc
         BadEvent: a type that is none of ours.
     """
     if record == "Bounce":
-        return _typed(item.get("Type"), BOUNCES)
+        return _typed(item.get("Type"), BOUNCES, record)
     if record == "SubscriptionChange":
-        if item.get("SuppressSending") is not True:  # somebody may be written to again
+        if str(item.get("SuppressSending")).lower() != "true":  # somebody may be written to again
             raise unmapped(name, record)
-        return _typed(item.get("SuppressionReason"), SUPPRESSIONS)
+        return _typed(item.get("SuppressionReason"), SUPPRESSIONS, record)
     return kind, None
 
 
-def _typed(told: object, table: dict[str, tuple[Kind, BounceClass | None]]) -> tuple[Kind, BounceClass | None]:
+def _typed(
+    told: object, table: dict[str, tuple[Kind, BounceClass | None]], record: str
+) -> tuple[Kind, BounceClass | None]:
     found = table.get(told) if isinstance(told, str) else None
     if found is None:
-        raise unmapped(name, text_of(told))
+        raise unmapped(name, told if isinstance(told, str) and told else record)
     return found

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.bounces import read_bounce
 from adapters.contract import Parsed, Rejected
 from adapters.facts import (
     OUR_KEYS,
@@ -24,6 +25,7 @@ from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, pa
 
 _DECODE: Final = msgspec.json.Decoder().decode
 _SECONDS_BELOW: Final = 10_000_000_000
+_OURS: Final = frozenset(OUR_KEYS)
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -139,6 +141,23 @@ def our_keys(told: Mapping[str, Any], attributes: dict[str, str]) -> dict[str, s
     return ours
 
 
+def handed_back(told: Mapping[str, Any], attributes: dict[str, str]) -> dict[str, str]:
+    """Our own keys in the data that we gave a message; the rest of it joins the attributes, the provider's fields first."""
+    ours = our_keys(told, attributes)
+    for key, value in told.items():
+        if key not in _OURS and key not in attributes and value is not None:
+            attributes[key] = text_of(value)
+    return ours
+
+
+def add_client(attributes: dict[str, str], ip: object, agent: object) -> None:
+    """Who opened or clicked, under one name for every provider: `ip` and `user_agent`."""
+    if ip.__class__ is str and ip:
+        attributes["ip"] = ip
+    if agent.__class__ is str and agent:
+        attributes["user_agent"] = agent
+
+
 def attributes_of(item: Mapping[str, Any], taken: frozenset[str]) -> dict[str, str]:
     """Every field that has no place of its own, as text."""
     return {
@@ -194,11 +213,16 @@ def by_agent(agent: object) -> bool | None:
 
 
 def said_by_code(known: BounceClass | None, *texts: str | None) -> BounceClass | None:
-    """The provider's class, unless an enhanced code in one of the texts says that a mailbox is full or a policy refused."""
+    """The provider's class, unless an enhanced code in one of the texts says that a mailbox is full or a policy refused.
+
+    Where the provider gives no class, codes and words do (`adapters.bounces`).
+    """
     for text in texts:
         if text and (found := class_by_code(text)) is not None:
             return found
-    return known
+    if known is not None:
+        return known
+    return read_bounce(" ".join(text for text in texts if text), final=True).bounce_class
 
 
 def bare_id(value: object) -> str | None:

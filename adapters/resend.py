@@ -11,23 +11,25 @@ import hmac
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_age, check_credentials, decoded_base64, needs_signature, same, signed_ms
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     bare_id,
     body_of,
     by_agent,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     said_by_code,
@@ -41,7 +43,7 @@ name: str = "resend"
 
 WINDOW_MS: Final = 5 * 60 * 1000
 """How old, or how far ahead, a signature may be: the scheme's own tolerance. Retries are signed anew."""
-_FAMILIES: Final = ("svix", "webhook")
+_HEADERS: Final = ("svix", "webhook")
 
 VOCABULARY: Final[dict[str, Kind]] = {
     "email.scheduled": Kind.QUEUED,
@@ -63,6 +65,16 @@ _CLASSES: Final = {
     "Undetermined": BounceClass.SOFT,
 }
 _SUPPRESSED: Final = frozenset({"Suppressed", "OnAccountSuppressionList"})
+FAMILIES: Final[dict[str, str]] = {
+    # `bounce.subType`, which are those of Amazon SES; General and Undetermined leave it to the receiver's answer.
+    "NoEmail": "mailbox",
+    "MailboxFull": "mailbox",
+    "MessageTooLarge": "content",
+    "ContentRejected": "content",
+    "AttachmentRejected": "content",
+    "Suppressed": "mailbox",  # bounced before
+    "OnAccountSuppressionList": "mailbox",
+}
 _TAKEN: Final = frozenset({"email_id", "to", "tags", "from", "created_at"})
 
 
@@ -92,7 +104,7 @@ def _check_signature(request: RawRequest, secrets: Sequence[str], now_ms: int) -
 
 def _proof(request: RawRequest) -> tuple[str, str, str]:
     """Id, timestamp and signatures from either family of headers."""
-    for family in _FAMILIES:
+    for family in _HEADERS:
         found = [request.headers.get(f"{family}-{part}", "").strip() for part in ("id", "timestamp", "signature")]
         if all(found):
             return found[0], found[1], found[2]
@@ -111,7 +123,11 @@ def replay_key(request: RawRequest) -> bytes | None:
 
 
 def _message_id(request: RawRequest) -> str | None:
-    return next((found for family in _FAMILIES if (found := request.headers.get(f"{family}-id"))), None)
+    """The id of the family of headers that is signed: another one beside it could be anybody's."""
+    try:
+        return _proof(request)[0]
+    except RequestRefused:
+        return next((found for family in _HEADERS if (found := request.headers.get(f"{family}-id"))), None)
 
 
 def parse(request: RawRequest) -> Parsed:
@@ -148,12 +164,14 @@ def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event
     item = object_of(told)
     kind = kind_of(name, item.get("type"), VOCABULARY)
     data = inner(item, "data")
-    kind, bounce_class, reason = _outcome(kind, data)
+    attributes = attributes_of(data, _TAKEN)
+    kind, bounce_class, reason = _outcome(kind, data, attributes)
     click = inner(data, "click") if kind is Kind.CLICKED else {}
     # The mail's own created_at lies in `data`; the event's stands beside it.
     at_ms = occurred_ms(click.get("timestamp") or item.get("created_at"), receipt)
-    attributes = attributes_of(data, _TAKEN)
-    ours = with_sender(our_keys(_tags(data.get("tags"), attributes), attributes), data.get("from"))
+    if click:
+        add_client(attributes, click.get("ipAddress"), click.get("userAgent"))
+    ours = with_sender(handed_back(_tags(data.get("tags")), attributes), data.get("from"))
     for recipient in _recipients(data.get("to")):
         yield event_of(
             name,
@@ -179,7 +197,10 @@ def _recipients(told: object) -> list[str | None]:
     return [one for one in found if one] or [None]
 
 
-def _outcome(kind: Kind, data: dict[str, Any]) -> tuple[Kind, BounceClass | None, str | None]:
+def _outcome(
+    kind: Kind, data: dict[str, Any], attributes: dict[str, str]
+) -> tuple[Kind, BounceClass | None, str | None]:
+    """Kind, class and readable cause; the family of a refusal joins the attributes."""
     if kind is Kind.FAILED:
         return kind, None, optional_text(inner(data, "failed").get("reason"))
     if kind is Kind.REJECTED:
@@ -190,19 +211,20 @@ def _outcome(kind: Kind, data: dict[str, Any]) -> tuple[Kind, BounceClass | None
     codes = bounce.get("diagnosticCode")
     texts = [one for one in codes if isinstance(one, str)] if isinstance(codes, list) else [optional_text(codes)]
     reason = optional_text(bounce.get("message")) or next((one for one in texts if one), None)
-    if str(bounce.get("subType")) in _SUPPRESSED:
-        return Kind.REJECTED, None, reason
-    told = bounce.get("type")
-    known = _CLASSES.get(told) if isinstance(told, str) else None
-    return kind, said_by_code(known, *texts), reason
+    told, sub_type = bounce.get("type"), str(bounce.get("subType"))
+    bounce_class = None
+    if sub_type in _SUPPRESSED:
+        kind = Kind.REJECTED
+    else:
+        known = _CLASSES.get(told) if isinstance(told, str) else None
+        bounce_class = said_by_code(known, *texts)
+    add_family(attributes, kind, FAMILIES.get(sub_type), bounce_class, *texts, reason)
+    return kind, bounce_class, reason
 
 
-def _tags(told: object, attributes: dict[str, str]) -> dict[str, Any]:
-    """The tags as a map: an object, in older payloads a list of names and values; those not ours become attributes."""
+def _tags(told: object) -> dict[str, Any]:
+    """The tags as a map: an object, in older payloads a list of names and values."""
     if isinstance(told, list):
         pairs = [(one.get("name"), one.get("value")) for one in told if isinstance(one, dict)]
         told = {key: value for key, value in pairs if isinstance(key, str)}
-    if not isinstance(told, dict):
-        return {}
-    attributes |= {f"tag_{key}": text for key, text in attributes_of(told, frozenset()).items()}
-    return told
+    return told if isinstance(told, dict) else {}

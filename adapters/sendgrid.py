@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from adapters.bounces import add_family, read_bounce
 from adapters.contract import Parsed, ProofSettings
-from adapters.facts import OUR_KEYS, bare_address, class_by_code, machine_by_agent, optional_text
+from adapters.facts import OUR_KEYS, bare_address, machine_by_agent, optional_text
 from adapters.forms import fields_of
 from adapters.inbound import Inbound, lines_of, read_mails
 from adapters.mime import in_charset
@@ -34,6 +35,7 @@ from adapters.proofs import (
 )
 from adapters.reading import (
     Receipt,
+    add_client,
     attributes_of,
     body_of,
     custom_object,
@@ -72,6 +74,16 @@ VOCABULARY: Final[dict[str, Kind]] = {
     # group_resubscribe has no kind of ours, account_status_change no recipient: both stay unmapped.
 }
 _BOUNCE_TYPES: Final = {"blocked": BounceClass.BLOCK, "bounce": BounceClass.HARD}
+FAMILIES: Final[dict[str, str]] = {
+    # `bounce_classification`, from Twilio's page "Bounce and Block Classifications".
+    "invalid address": "mailbox",
+    "mailbox unavailable": "mailbox",
+    "technical": "domain",  # DNS, connection, the receiver's own faults
+    "content": "content",
+    "reputation": "reputation",
+    "frequency or volume too high": "throttle",
+    # Unclassified tells nothing.
+}
 
 _ALWAYS_TAKEN: Final = frozenset({"event", "email", "timestamp", "sg_event_id", "sg_message_id", *OUR_KEYS})
 # Where a field has a meaning of its own in an event; everywhere else it is an attribute.
@@ -205,6 +217,12 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
             reason, taken = _reason(item, kind)
             bounce_class = _bounce_class(item, reason) if kind is Kind.BOUNCED else None
     attributes = attributes_of(item, taken)
+    if kind in _ON_TRIAL:
+        if kind is Kind.OPENED or kind is Kind.CLICKED:
+            add_client(attributes, item.get("ip"), item.get("useragent"))
+        else:
+            told_family = FAMILIES.get(str(item.get("bounce_classification")).lower())
+            add_family(attributes, kind, told_family, bounce_class, optional_text(item.get("status")), reason)
     return event_of(
         name,
         receipt,
@@ -254,14 +272,12 @@ def _reason(item: dict[str, Any], kind: Kind) -> tuple[str | None, frozenset[str
 
 
 def _bounce_class(item: dict[str, Any], reason: str | None) -> BounceClass:
-    """`type` decides, a status 4.x.x softens a bounce; without a type the enhanced code has its say."""
-    kind_of_bounce = item.get("type")
-    known = _BOUNCE_TYPES.get(kind_of_bounce) if isinstance(kind_of_bounce, str) else None
+    """`type` decides, a status 4.x.x softens a bounce; without a type codes and words have their say."""
+    told = item.get("type")
+    known = _BOUNCE_TYPES.get(told) if isinstance(told, str) else None
     status = optional_text(item.get("status")) or ""
     if known is None:
-        by_code = class_by_code(status) or class_by_code(reason or "")
-        if by_code is not None:
-            return by_code
+        return read_bounce(f"{status} {reason or ''}", final=True).bounce_class or BounceClass.HARD
     if known is BounceClass.BLOCK:
         return known
     return BounceClass.SOFT if status.startswith("4") else BounceClass.HARD

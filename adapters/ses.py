@@ -9,23 +9,25 @@ envelope is proved stands in `adapters.sns`.
 from collections.abc import Iterator
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
 from adapters.proofs import check_credentials, decoded_base64, needs_signature
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     bare_id,
     body_of,
     by_agent,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
     said_by_code,
@@ -82,6 +84,21 @@ _BOUNCES: Final = {
 }
 _BY_TYPE: Final = {"Permanent": BounceClass.HARD, "Transient": BounceClass.SOFT, "Undetermined": BounceClass.SOFT}
 _SUPPRESSED: Final = frozenset({"Suppressed", "OnAccountSuppressionList"})
+FAMILIES: Final[dict[str, str]] = {
+    # `bounceSubType` and `delayType`, from the guide's tables "Bounce types" and "Delivery delay types"; General and
+    # Undetermined leave it to the receiver's answer, InternalFailure and SendingDeferral are Amazon's own affair.
+    "NoEmail": "mailbox",
+    "MailboxFull": "mailbox",
+    "MessageTooLarge": "content",
+    "ContentRejected": "content",
+    "AttachmentRejected": "content",
+    "Suppressed": "mailbox",  # bounced before
+    "OnAccountSuppressionList": "mailbox",
+    "SpamDetected": "reputation",  # the receiver has seen a large amount of unsolicited mail from us
+    "IPFailure": "reputation",  # the sending address is blocked or throttled
+    "RecipientServerError": "domain",
+    "TransientCommunicationFailure": "domain",
+}
 _TAKEN: Final = frozenset({"timestamp", "link", *_RECIPIENTS.values()})
 _TAGS_HEADER: Final = "x-ses-message-tags"
 _VALIDATION: Final = "Successfully validated SNS topic"
@@ -185,10 +202,15 @@ def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event
     kind = _kind(kind, str(event), about)
     attributes = attributes_of(about, _TAKEN)
     tags = _tags(mail)
-    attributes |= {key: text for key, text in attributes_of(tags, frozenset()).items() if key.startswith("ses:")}
-    ours = with_sender(our_keys(tags, attributes), mail.get("source"))
-    engaged = kind in {Kind.OPENED, Kind.CLICKED}
+    ours = with_sender(handed_back(tags, attributes), mail.get("source"))
+    engaged = kind is Kind.OPENED or kind is Kind.CLICKED
+    if engaged:
+        add_client(attributes, about.get("ipAddress"), about.get("userAgent"))
+    told_family = FAMILIES.get(str(about.get("bounceSubType") or about.get("delayType")))
     for recipient, status, diagnostic in _recipients(str(event), about, mail):
+        bounce_class = _bounce_class(about, status, diagnostic) if kind is Kind.BOUNCED else None
+        own = attributes | ({"status": status} if status else {})
+        add_family(own, kind, told_family, bounce_class, status, diagnostic)
         yield event_of(
             name,
             receipt,
@@ -197,11 +219,11 @@ def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event
             event_id=event_id,
             message_id=bare_id(mail.get("messageId")),
             recipient=recipient,
-            attributes=attributes | ({"status": status} if status else {}),
+            attributes=own,
             ours=ours,
             url=optional_text(about.get("link")) if kind is Kind.CLICKED else None,
             is_machine=by_agent(about.get("userAgent")) if engaged else None,
-            bounce_class=_bounce_class(about, status, diagnostic) if kind is Kind.BOUNCED else None,
+            bounce_class=bounce_class,
             reason=None if engaged else diagnostic or _reason(about),
         )
 

@@ -8,24 +8,27 @@ endpoint. `rcpt_meta` hands our data back.
 
 from typing import Any, Final
 
+from adapters.bounces import add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, read_mails
 from adapters.proofs import check_credentials, decoded_base64, needs_signature
 from adapters.reading import (
     Receipt,
+    add_client,
     address_of,
     attributes_of,
     body_of,
     by_agent,
     event_of,
+    handed_back,
     inner,
     kind_of,
     object_of,
     occurred_ms,
-    our_keys,
     read_items,
     receipt_of,
+    said_by_code,
     unmapped,
     whole_rejected,
     with_sender,
@@ -76,6 +79,21 @@ BOUNCES: Final[dict[str, tuple[Kind, BounceClass | None]]] = {
     "70": _SOFT,
     "90": (Kind.UNSUBSCRIBED, None),
     # 60 automatic reply, 80 subscribe and 100 challenge are no bounces: unmapped.
+}
+FAMILIES: Final[dict[str, str]] = {
+    # `bounce_class`, from "Bounce classification codes"; 1, 20, 40 and 70 leave it to the receiver's answer.
+    "10": "mailbox",  # invalid recipient
+    "21": "domain",  # DNS failure
+    "22": "mailbox",  # full
+    "23": "content",  # too large
+    "24": "domain",  # timeout
+    "25": "policy",  # by SparkPost's own configured rules
+    "30": "mailbox",  # no recipient could be determined
+    "50": "reputation",  # mail block
+    "51": "reputation",  # blocked as a known source of spam
+    "52": "content",  # spam content
+    "53": "content",  # prohibited attachment
+    "54": "policy",  # relaying denied
 }
 _NO_BOUNCES: Final = frozenset({"60", "80", "100"})
 _TAKEN: Final = frozenset({"type", "timestamp", "event_id", "transmission_id", "raw_rcpt_to", "rcpt_to", "rcpt_meta"})
@@ -134,7 +152,8 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     at_ms = occurred_ms(item.get("timestamp"), receipt)
     url = is_machine = bounce_class = reason = None
     taken = _TAKEN
-    if kind in {Kind.OPENED, Kind.CLICKED}:
+    engaged = kind is Kind.OPENED or kind is Kind.CLICKED
+    if engaged:
         is_machine = _by_machine(item)
         if kind is Kind.CLICKED:
             url, taken = optional_text(item.get("target_link_url")), _CLICKED
@@ -143,6 +162,10 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
         if kind is Kind.BOUNCED:
             kind, bounce_class = _bounce(str(event), item)
     attributes = attributes_of(item, taken)
+    if engaged:
+        add_client(attributes, item.get("ip_address"), item.get("user_agent"))
+    else:
+        add_family(attributes, kind, FAMILIES.get(str(item.get("bounce_class"))), bounce_class, reason)
     return event_of(
         name,
         receipt,
@@ -182,7 +205,7 @@ def text_keys(msys: object) -> str:
 
 
 def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
-    ours = with_sender(our_keys(inner(item, "rcpt_meta"), attributes), item.get("friendly_from"))
+    ours = with_sender(handed_back(inner(item, "rcpt_meta"), attributes), item.get("friendly_from"))
     campaign = item.get("campaign_id")
     if "campaign_id" not in ours and isinstance(campaign, str) and campaign:
         ours["campaign_id"] = campaign
@@ -192,15 +215,17 @@ def _ours(item: dict[str, Any], attributes: dict[str, str]) -> dict[str, str]:
 def _by_machine(item: dict[str, Any]) -> bool | None:
     """SparkPost's flag of a prefetch decides; `is_proxy` alone is a person behind a proxy; else the user agent."""
     parsed = inner(item, "user_agent_parsed")
-    flag = parsed.get("is_prefetched")
-    if isinstance(flag, bool):
+    flag = {"true": True, "false": False}.get(str(parsed.get("is_prefetched")).lower())
+    if flag is not None:
         return flag
     return False if parsed.get("is_proxy") is True else by_agent(item.get("user_agent"))
 
 
 def _bounce(event: str, item: dict[str, Any]) -> tuple[Kind, BounceClass | None]:
-    """By SparkPost's class, which decides alone; a class that is not documented is a bounce of no class."""
+    """By SparkPost's class, which decides alone; where it is none that is documented, codes and words do."""
     told = optional_text(item.get("bounce_class")) or ""
     if told in _NO_BOUNCES:
         raise unmapped(name, event)
-    return BOUNCES.get(told, (Kind.BOUNCED, None))
+    if told in BOUNCES:
+        return BOUNCES[told]
+    return Kind.BOUNCED, said_by_code(None, optional_text(item.get("raw_reason")), optional_text(item.get("reason")))
