@@ -112,7 +112,7 @@ _WORDS: Final = tuple((re.compile(pattern), found, family) for pattern, found, f
 _UNKNOWN_USER: Final = re.compile(_NOBODY)
 _OUR_LOGIN: Final = frozenset({"530", "535"})
 _KNOWN_BASIC: Final = frozenset(BASIC) | _OUR_LOGIN
-_MOST_TEXT: Final = 1_000
+_MOST_TEXT: Final = 2_000
 """Characters that are read: a receiver's answer is a line or a few; the cache keeps what it has read."""
 
 
@@ -172,7 +172,7 @@ def add_family(
         attributes[FAMILY] = family
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _read(text: str) -> _Reading:
     low = text.lower()
     basic = next((code for code in _BASIC_CODE.findall(low) if code in _KNOWN_BASIC), "")

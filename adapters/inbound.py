@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.bounces import read_bounce
+from adapters.bounces import add_family, read_bounce
 from adapters.contract import Parsed
 from adapters.facts import bare_address, rejected_item
 from adapters.mime import Mail, addresses_in, date_ms, headers_of, ids_in, read_mail, text_of_html
@@ -250,8 +250,9 @@ def _delivery_status(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int)
         status, diagnostic = block.get("status", ""), _typed(block.get("diagnostic-code"))
         bounce_class = None
         if kind is Kind.BOUNCED:
-            bounce_class = read_bounce(f"{status} {diagnostic or ''}").bounce_class or BounceClass.SOFT
+            bounce_class = read_bounce(f"{status} {diagnostic or ''}", final=True).bounce_class or BounceClass.SOFT
         attributes = {name: value for name, value in block.items() if name in {"action", "status", "remote-mta"}}
+        add_family(attributes, kind, None, bounce_class, status, diagnostic)
         yield _report_event(
             inbound, mail, receipt, at_ms, kind, recipient, attributes, bounce_class, diagnostic or status or None
         )
@@ -284,8 +285,10 @@ def _plain_bounce(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int) ->
     found = read_bounce(mail.text)
     if found.kind is Kind.BOUNCED and found.bounce_class is None:
         raise BadEvent("unmapped: bounce in words", "a mail of a mail server that names no refusal")
+    attributes: dict[str, str] = {}
+    add_family(attributes, found.kind, found.family, found.bounce_class)
     recipients = addresses_in(mail.headers.get("x-failed-recipients"))
     line = next((line.strip() for line in mail.text.splitlines() if re.search(r"\b[45]\d\d\b", line)), None)
     return _report_event(
-        inbound, mail, receipt, at_ms, found.kind, next(iter(recipients), None), {}, found.bounce_class, line
+        inbound, mail, receipt, at_ms, found.kind, next(iter(recipients), None), attributes, found.bounce_class, line
     )
