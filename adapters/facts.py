@@ -26,7 +26,7 @@ OUR_KEYS: Final = (
 """What we attach to a message when it is sent, and providers hand back with each event."""
 
 # As ms this is 1973, as seconds the year 5138: whole numbers from here on are milliseconds.
-_MS_FROM: Final = 100_000_000_000
+MS_FROM: Final = 100_000_000_000
 # A robot or scanner names itself; CUBOT is a maker of phones, whose agents hold its name.
 _ROBOT: Final = re.compile(
     r"(?<!cu)bot|crawler|spider|python-requests|curl/|go-http-client|headlesschrome|barracuda|proofpoint|mimecast",
@@ -55,7 +55,9 @@ def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is anything
 
 def optional_text(value: Any) -> str | None:  # noqa: ANN401 - JSON is anything
     """The value as text; None for null and for empty text."""
-    return None if value is None or value == "" else text_of(value)
+    if value.__class__ is str:  # the usual case first
+        return value or None
+    return None if value is None else text_of(value)
 
 
 def epoch_ms_of(value: object) -> int:
@@ -88,7 +90,7 @@ def _epoch_ms_of_text(text: str) -> int:
 
 
 def _to_ms(number: float) -> int:
-    return round(number if abs(number) >= _MS_FROM else number * 1000)
+    return round(number if abs(number) >= MS_FROM else number * 1000)
 
 
 def bare_address(text: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from adapters.bounces import read_bounce
 from adapters.contract import Parsed, Rejected
 from adapters.facts import (
+    MS_FROM,
     OUR_KEYS,
     bare_address,
     class_by_code,
@@ -24,7 +25,7 @@ from schemas.failures import BadEvent
 from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
 
 _DECODE: Final = msgspec.json.Decoder().decode
-_SECONDS_BELOW: Final = 10_000_000_000
+_MOST_DIGITS: Final = 20
 _OURS: Final = frozenset(OUR_KEYS)
 
 
@@ -62,19 +63,20 @@ def read_items(
     items: Iterable[Any], receipt: Receipt, read: Callable[[Any, Receipt], Event | Iterable[Event]]
 ) -> Parsed:
     """The events of every item (`read` gives one or several), and a dead letter for each item it refuses."""
-    parsed = Parsed(events=[], rejected=[])
+    events: list[Event] = []
+    rejected: list[Rejected] = []
     for item in items:
         try:
             found = read(item, receipt)
             if found.__class__ is Event:
-                parsed.events.append(found)
+                events.append(found)
             else:
-                parsed.events.extend(list(found))  # type: ignore[arg-type] # an Event is caught above
+                events.extend(list(found))  # type: ignore[arg-type] # an Event is caught above
         except BadEvent as bad:
-            parsed.rejected.append(rejected_item(item, bad.reason, str(bad), len(parsed.events)))
+            rejected.append(rejected_item(item, bad.reason, str(bad), len(events)))
         except Exception as error:  # noqa: BLE001 - whatever is odd about an item must not lose its neighbours
-            parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200], len(parsed.events)))
-    return parsed
+            rejected.append(rejected_item(item, "not usable", str(error)[:200], len(events)))
+    return Parsed(events, [], rejected)
 
 
 def object_of(item: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
@@ -119,7 +121,12 @@ def occurred_ms(value: object, receipt: Receipt) -> int:
     Raises:
         BadEvent: absent, no time, or one that cannot be (see `schemas.decode.check_instants`).
     """
-    ms = value * 1000 if type(value) is int and value < _SECONDS_BELOW else epoch_ms_of(value)
+    if value.__class__ is str and len(value) <= _MOST_DIGITS and value.isascii() and value.isdigit():
+        value = int(value)
+    if value.__class__ is int:
+        ms: int = value if abs(value) >= MS_FROM else value * 1000
+    else:
+        ms = epoch_ms_of(value)
     if not EARLIEST_MS <= ms < LATEST_MS or receipt.ms is None or ms > receipt.ms + AHEAD_MS:
         check_instants(ms, receipt.ms)
     return ms
