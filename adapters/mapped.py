@@ -125,6 +125,12 @@ class Mapped:
             return whole_rejected(request, bad)
         return self.read(items, receipt_of(request))
 
+    def items_in(self, value: Any) -> list[Any]:  # noqa: ANN401 - JSON is anything
+        """The items of a value of a file: what stands at the mapping's path, else the value itself or its items."""
+        found = self._items.search(value) if self._items is not None else None
+        found = value if found is None else found
+        return found if isinstance(found, list) else [found]
+
     def read(self, items: Sequence[Any], receipt: Receipt) -> Parsed:
         """Events, replies and dead letters of single items, such as the rows of a file."""
         parsed = Parsed(events=[], replies=[], rejected=[])

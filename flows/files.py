@@ -21,13 +21,16 @@ import xxhash
 
 from features.columns import LONGEST_LINE, Decoded, too_long
 from flows.work import Work
-from schemas.failures import OutpulseError
+from schemas.failures import DeadLetter, OutpulseError
 
 EVENT_BYTES: Final = 450
 """A usual event's length: a block of a file holds as many times this as a chunk has events."""
 BLOCK_BYTES: Final = 65_536 * EVENT_BYTES
 _DAMAGED: Final = (OSError, EOFError, zlib.error)
 FORMATS: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
+IMPORTED: Final = ".imported"
+"""What `outpulse import` writes: events and, by `letter_line`, dead letters."""
+_LETTER: Final = b'{"dead_letter":'
 
 
 def content_id(path: Path) -> str:
@@ -55,12 +58,13 @@ class EventFile:
 
     def __init__(self, path: Path) -> None:
         name = path.name.lower()
-        if not name.endswith(FORMATS):
+        if not name.endswith((*FORMATS, IMPORTED)):
             raise OutpulseError(f"{path} has no known format; valid are {', '.join(FORMATS)} and - for standard input")
         self.path = path
         self.source = f"replay/{content_id(path)}"
         self.size_hint = path.stat().st_size
         self._fault: OutpulseError | None = None
+        self._has_letters = name.endswith(IMPORTED)
         self._kind = "parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "plain"
 
     def works(
@@ -102,11 +106,15 @@ class EventFile:
                     continue
                 rest = block[end:]
                 lines, starts = split_lines(block, end)
+                dead: list[bytes] = []
+                if self._has_letters:
+                    lines, starts, dead = _without_letters(lines, starts)
                 yield Work(
                     source=self.source,
                     cursors={self.source: position + end},
                     lines=lines,
                     at=starts + position,
+                    dead=dead,
                     more_waits=bool(read),
                 )
                 position += end
@@ -180,6 +188,23 @@ class EventFile:
             at=np.arange(start, end, dtype=np.int64),
             more_waits=end < total,
         )
+
+
+def letter_line(letter: DeadLetter) -> bytes:
+    """A dead letter as a line of an imported file."""
+    return _LETTER + msgspec.json.encode(letter) + b"}"
+
+
+def _without_letters(
+    lines: pa.Array, starts: np.ndarray[Any, Any]
+) -> tuple[pa.Array, np.ndarray[Any, Any], list[bytes]]:
+    """The lines that are events, where they start, and the dead letters as the flow takes them."""
+    is_letter = np.asarray(pc.starts_with(lines, _LETTER.decode()))
+    if not is_letter.any():
+        return lines, starts, []
+    letters = lines.filter(pa.array(is_letter)).to_pylist()
+    dead = [msgspec.json.decode(line.strip()[len(_LETTER) : -1], type=DeadLetter) for line in letters]
+    return lines.filter(pa.array(~is_letter)), starts[~is_letter], [msgspec.msgpack.encode(one) for one in dead]
 
 
 def split_lines(block: bytes, end: int) -> tuple[pa.Array, np.ndarray[Any, Any]]:

@@ -139,6 +139,29 @@ def replay(home: Home, files: tuple[str, ...], speed: str) -> int:
     return run_replay_verb(home, files, speed)
 
 
+@verb("import")
+@click.argument("kind")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--provider", help="Whose export it is [told by its columns or keys].")
+@click.option("--mapping", type=click.Path(path_type=Path), help="Mapping file, for what no provider here exports.")
+@click.option("--campaign-id", help="The campaign of events that name none.")
+@click.option("--time-zone", default="UTC", show_default=True, help="The zone of times that name none.")
+def import_files(
+    home: Home,
+    kind: str,
+    files: tuple[Path, ...],
+    provider: str | None,
+    mapping: Path | None,
+    campaign_id: str | None,
+    time_zone: str,
+) -> int:
+    """Land what providers export as history: KIND is events."""
+    from outpulse.importing import Options, run_import
+
+    options = Options(provider=provider, mapping=mapping, campaign_id=campaign_id, time_zone=time_zone)
+    return run_import(home, kind, files, options)
+
+
 @verb("normalize")
 @click.argument("provider")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))

@@ -14,6 +14,7 @@ from schemas.failures import LakeLocked, OutpulseError, SettingsError
 
 if TYPE_CHECKING:
     from flows.files import EventFile
+    from flows.work import Batch
 
 
 def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
@@ -26,19 +27,29 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
     paths = [_spooled(home) if name == "-" else Path(name) for name in names]
     try:
         files = [EventFile(path) for path in paths]
-        if not _land_here(home, files, pace):
-            if pace is not None:
-                raise LakeLocked(
-                    f"another process writes to the lake of {home.path}, and lands files as fast as it can; "
-                    "stop it for a paced replay, or leave out --speed"
-                )
-            _land_by_live_writer(home, files)
+        land_files(home, files, pace)
     finally:
         for name, path in zip(names, paths, strict=True):
             if name == "-":
                 path.unlink(missing_ok=True)
     _report(home, files)
     return 0
+
+
+def land_files(home: Home, files: Sequence["EventFile"], pace: float | None = None) -> None:
+    """Lands files by the live writer, else by this process; `pace` is event seconds per real second.
+
+    Raises:
+        LakeLocked: a pace is asked for, and another process is the writer.
+    """
+    if _land_here(home, files, pace):
+        return
+    if pace is not None:
+        raise LakeLocked(
+            f"another process writes to the lake of {home.path}, and lands files as fast as it can; "
+            "stop it for a paced replay, or leave out --speed"
+        )
+    _land_by_live_writer(home, files)
 
 
 def _pace(speed: str) -> float | None:
@@ -77,8 +88,14 @@ def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None) -> 
     except LakeLocked:
         return False
     writer = Writer(home.path, home.settings, lake, files=list(files), follow=False, pace=pace)
-    with _Progress(files) as progress:
-        writer.on_landed = progress.landed
+    done: dict[str, int] = {file.source: 0 for file in files}
+    with Progress("landing", sum(file.size_hint for file in files)) as progress:
+
+        def landed(batch: "Batch") -> None:
+            done.update({source: at for source, at in batch.cursors.items() if source in done})
+            progress.at(sum(done.values()))
+
+        writer.on_landed = landed
         try:
             run_replay(writer)
         finally:
@@ -110,14 +127,14 @@ def _land_by_live_writer(home: Home, files: Sequence["EventFile"]) -> None:
     jobs.close()
 
 
-class _Progress:
-    """A progress bar on a terminal; nothing when piped."""
+class Progress:
+    """A progress bar on a terminal, up to a number of bytes; nothing when piped."""
 
-    def __init__(self, files: Sequence["EventFile"]) -> None:
-        self._sources = {file.source: file.size_hint for file in files}
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
         self._bar: Any = None
         self._task: Any = None
-        self._done: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -126,14 +143,13 @@ class _Progress:
 
             self._bar = Progress(console=Console(stderr=True))
             self._bar.start()
-            self._task = self._bar.add_task("landing", total=sum(self._sources.values()))
+            self._task = self._bar.add_task(self._what, total=self._total)
         return self
 
-    def landed(self, batch: Any) -> None:  # noqa: ANN401 - flows.work.Batch
+    def at(self, done: int) -> None:
         """Moves the bar."""
-        self._done.update({k: v for k, v in batch.cursors.items() if k in self._sources})
         if self._bar:
-            self._bar.update(self._task, completed=sum(self._done.values()))
+            self._bar.update(self._task, completed=done)
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
@@ -142,16 +158,21 @@ class _Progress:
 
 def _report(home: Home, files: Sequence["EventFile"]) -> None:
     """What became of the files, on stderr."""
-    from sinks.attach import connect
-
-    connection = connect(home.path, read_only=True)
     for file in files:
-        row = connection.execute(
-            "SELECT sum(events), sum(duplicates), sum(dead_letters) FROM store.commits WHERE source = ?", [file.source]
-        ).fetchone()
-        events, duplicates, dead = (int(value or 0) for value in row or (0, 0, 0))
+        events, duplicates, dead = landed_counts(home, file.source)
         print(  # noqa: T201 - the verb's answer
             f"{file.path.name}: {events} events landed, {duplicates} duplicates dropped, {dead} dead letters",
             file=sys.stderr,
         )
+
+
+def landed_counts(home: Home, source: str) -> tuple[int, int, int]:
+    """Events, duplicates and dead letters that have landed of a file, over all of its commits."""
+    from sinks.attach import connect
+
+    connection = connect(home.path, read_only=True)
+    query = "SELECT sum(events), sum(duplicates), sum(dead_letters) FROM store.commits WHERE source = ?"
+    row = connection.execute(query, [source]).fetchone()
     connection.close()
+    events, duplicates, dead = (int(value or 0) for value in row or (0, 0, 0))
+    return events, duplicates, dead
