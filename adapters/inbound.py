@@ -1,46 +1,40 @@
 """Mail that came in, however a provider hands it over: replies, bounces that arrive as mail, complaints of feedback loops.
 
 A reply finds its delivery by the plus part of the address it was sent to (`reply+DELIVERY_ID@…`), then by the message it
-answers (In-Reply-To, else the last of References). Reports are read by RFC 3464 (delivery status notifications) and
-RFC 5965 (ARF); they never make a reply.
+answers (In-Reply-To, else the last of References). Reports (`adapters.reports`) make events of the messages that they are
+about, and never a reply.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from email import message_from_string
 from typing import Any, Final
 
 import msgspec
 
-from adapters.bounces import add_family, read_bounce
 from adapters.contract import Parsed
 from adapters.facts import bare_address, rejected_item
 from adapters.mime import Mail, addresses_in, date_ms, headers_of, ids_in, read_mail, text_of_html
-from adapters.reading import Receipt, event_of, occurred_ms, unmapped
-from schemas.events import BounceClass, Event, Kind, Reply
+from adapters.reading import Receipt, event_of, occurred_ms
+from adapters.reports import Finding, Report, read_report
+from schemas.events import Event, Kind, Reply
 from schemas.failures import BadEvent
 
 _TOKEN: Final = re.compile(r"^reply\+([^@]+)@", re.IGNORECASE)
-_ACTIONS: Final = {
-    "failed": Kind.BOUNCED,
-    "delayed": Kind.DEFERRED,
-    "delivered": Kind.DELIVERED,
-    "relayed": Kind.DELIVERED,
-    "expanded": Kind.DELIVERED,
-}
-_FEEDBACK: Final = {
-    "abuse": Kind.COMPLAINED,
-    "fraud": Kind.COMPLAINED,
-    "virus": Kind.COMPLAINED,
-    "other": Kind.COMPLAINED,
-    "opt-out": Kind.UNSUBSCRIBED,
-    "opt-out-list": Kind.UNSUBSCRIBED,
-    # not-spam: unmapped.
-}
 # Providers whose RFC 5322 Message-ID is their own id and a host.
 _LOCAL_PART_IS_ID: Final = frozenset({"ses", "postmark"})
-_DAEMON: Final = re.compile(r"^(mailer-daemon|postmaster)@", re.IGNORECASE)
+_ENVELOPE: Final = (
+    "delivered-to",
+    "x-original-to",
+    "envelope-to",
+    "x-envelope-to",
+    "x-delivered-to",
+    "x-forwarded-to",
+)
+"""Headers in which servers note the envelope's recipient."""
+_OURS: Final = ("reply-to", "return-path", "from", "sender")
+"""Headers of a message of ours that hold its token."""
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +76,8 @@ def read_mails(
         except Exception as error:  # noqa: BLE001 - whatever is odd about a mail must not lose its neighbours
             parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200], len(parsed.events)))
         else:
+            before = len(parsed.events)
+            parsed.rejected.extend(msgspec.structs.replace(one, after=before + one.after) for one in found.rejected)
             parsed.events.extend(found.events)
             parsed.replies.extend(found.replies)
     return parsed
@@ -115,13 +111,11 @@ def read_inbound(inbound: Inbound, receipt: Receipt) -> Parsed:
     """
     mail = _mail_of(inbound)
     at_ms = _at_ms(inbound, mail, receipt)
-    if mail.report == "delivery-status" and mail.blocks:
-        return Parsed(events=list(_delivery_status(inbound, mail, receipt, at_ms)))
-    if mail.report == "feedback-report" and mail.blocks:
-        return Parsed(events=[_feedback(inbound, mail, receipt, at_ms)])
     sender = next(iter(addresses_in(inbound.sender, mail.headers.get("from"))), None)
-    if sender and _DAEMON.match(sender):
-        return Parsed(events=[_plain_bounce(inbound, mail, receipt, at_ms)])
+    report = read_report(mail, sender)
+    if report is not None:
+        events = [_report_event(inbound, mail, receipt, at_ms, report, finding) for finding in report.findings]
+        return Parsed(events=events, rejected=report.rejected)
     return _reply(inbound, mail, receipt, at_ms, sender)
 
 
@@ -190,17 +184,18 @@ def _recipient(inbound: Inbound, mail: Mail) -> str | None:
     """The envelope's recipient, else whom the mail's headers name."""
     if inbound.recipient:
         return bare_address(inbound.recipient)
-    names = ("delivered-to", "x-original-to", "to")
+    names = (*_ENVELOPE, "to")
     return next(iter(addresses_in(*(mail.headers.get(name) for name in names))), None)
 
 
 def _delivery_id(recipient: str | None, mail: Mail) -> str | None:
-    names = ("delivered-to", "x-original-to", "to", "cc")
-    for address in (recipient or "", *addresses_in(*(mail.headers.get(name) for name in names))):
-        found = _TOKEN.match(address)
-        if found:
-            return found[1]
-    return None
+    names = (*_ENVELOPE, "to", "cc")
+    return _token([recipient or "", *addresses_in(*(mail.headers.get(name) for name in names))])
+
+
+def _token(addresses: Iterable[str]) -> str | None:
+    """The delivery that the first `reply+DELIVERY_ID@` names."""
+    return next((found[1] for address in addresses if (found := _TOKEN.match(address))), None)
 
 
 def _original(provider: str, answered: Sequence[str], referred: Sequence[str]) -> str | None:
@@ -209,86 +204,22 @@ def _original(provider: str, answered: Sequence[str], referred: Sequence[str]) -
     return found.partition("@")[0] if found and provider in _LOCAL_PART_IS_ID else found
 
 
-def _report_event(  # what every event of a report has in common
-    inbound: Inbound,
-    mail: Mail,
-    receipt: Receipt,
-    at_ms: int,
-    kind: Kind,
-    recipient: str | None,
-    attributes: dict[str, str],
-    bounce_class: BounceClass | None = None,
-    reason: str | None = None,
+def _report_event(
+    inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int, report: Report, finding: Finding
 ) -> Event:
-    original = ids_in(mail.returned.get("message-id"))
-    delivery = inbound.delivery_hint or _delivery_id(inbound.recipient, mail)
+    original = [report.message_id] if report.message_id else []
+    tokens = (report.returned.get(name) for name in _OURS)
+    delivery = inbound.delivery_hint or _delivery_id(inbound.recipient, mail) or _token(addresses_in(*tokens))
     return event_of(
         inbound.provider,
         receipt,
-        kind=kind,
+        kind=finding.kind,
         at_ms=at_ms,
         event_id=inbound.event_id,
         message_id=_original(inbound.provider, original, ()),
-        recipient=recipient or next(iter(addresses_in(mail.returned.get("to"))), None),
-        attributes=inbound.attributes | attributes,
+        recipient=finding.recipient or next(iter(addresses_in(report.returned.get("to"))), None),
+        attributes=inbound.attributes | finding.attributes,
         ours={"delivery_id": delivery} if delivery else {},
-        bounce_class=bounce_class,
-        reason=reason,
-    )
-
-
-def _delivery_status(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int) -> Iterator[Event]:
-    """One event a recipient; the first block is about the whole message."""
-    for block in mail.blocks:
-        recipient = _typed(block.get("original-recipient")) or _typed(block.get("final-recipient"))
-        if recipient is None:
-            continue
-        action = block.get("action", "").lower()
-        kind = _ACTIONS.get(action)
-        if kind is None:
-            raise unmapped("a delivery status notification", action or "no action")
-        status, diagnostic = block.get("status", ""), _typed(block.get("diagnostic-code"))
-        bounce_class = None
-        if kind is Kind.BOUNCED:
-            bounce_class = read_bounce(f"{status} {diagnostic or ''}", final=True).bounce_class or BounceClass.SOFT
-        attributes = {name: value for name, value in block.items() if name in {"action", "status", "remote-mta"}}
-        add_family(attributes, kind, None, bounce_class, status, diagnostic)
-        yield _report_event(
-            inbound, mail, receipt, at_ms, kind, recipient, attributes, bounce_class, diagnostic or status or None
-        )
-
-
-def _typed(text: str | None) -> str | None:
-    """What stands behind the type of a field such as `rfc822; ada@example.com`."""
-    return (text.partition(";")[2] if ";" in text else text).strip() or None if text else None
-
-
-def _feedback(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int) -> Event:
-    block: dict[str, str] = {}
-    for one in mail.blocks:
-        block |= one
-    told = block.get("feedback-type", "").lower()
-    kind = _FEEDBACK.get(told)
-    if kind is None:
-        raise unmapped("a feedback report", told or "no feedback-type")
-    recipient = next(iter(addresses_in(block.get("original-rcpt-to"), block.get("removal-recipient"))), None)
-    attributes = {name: value for name, value in block.items() if name in {"feedback-type", "user-agent", "source-ip"}}
-    return _report_event(inbound, mail, receipt, at_ms, kind, recipient, attributes, reason=told)
-
-
-def _plain_bounce(inbound: Inbound, mail: Mail, receipt: Receipt, at_ms: int) -> Event:
-    """A bounce in words only, as old servers send it.
-
-    Raises:
-        BadEvent: the words name no refusal.
-    """
-    found = read_bounce(mail.text)
-    if found.kind is Kind.BOUNCED and found.bounce_class is None:
-        raise BadEvent("unmapped: bounce in words", "a mail of a mail server that names no refusal")
-    attributes: dict[str, str] = {}
-    add_family(attributes, found.kind, found.family, found.bounce_class)
-    recipients = addresses_in(mail.headers.get("x-failed-recipients"))
-    line = next((line.strip() for line in mail.text.splitlines() if re.search(r"\b[45]\d\d\b", line)), None)
-    return _report_event(
-        inbound, mail, receipt, at_ms, found.kind, next(iter(recipients), None), attributes, found.bounce_class, line
+        bounce_class=finding.bounce_class,
+        reason=finding.reason,
     )

@@ -1,38 +1,46 @@
-"""Reading a mail as it came over the wire: text, headers, addresses, attachments' names, reports. Never raises.
+"""Reading a mail as it came over the wire: text, headers, addresses, attachments' names, parts of a report. Never raises.
 
-The standard library's `email` does the parsing, with its lenient policy: the strict one refuses odd headers. HTML becomes
-text by inscriptis.
+The standard library's `email` does the parsing, with its lenient policy: the strict one refuses odd headers.
 """
 
-import codecs
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Final
 
 import msgspec
 
-MOST_HTML: Final = 2**20
-"""Bytes of HTML that are read; what comes behind them is quoted history or an attack."""
+from adapters.charsets import in_charset
+from adapters.plaintext import text_of_html, tidy, unflowed
+
+__all__ = ["Mail", "addresses_in", "date_ms", "headers_of", "ids_in", "in_charset", "read_mail", "text_of_html"]
+
 _MOST_PARTS: Final = 200
-# No pattern here may look ahead without end: a megabyte of `<` would keep it busy for hours.
-_TAGS: Final = re.compile(r"<[^<>]*>")
-_HIDING: Final = re.compile(r"<(/?)(style|script|head)\b[^<>]*>", re.IGNORECASE)
-_DEEP: Final = 300
-# No mail has these. Punycode takes time by the square of the length: a second for 300 kB.
-_PYTHONS_OWN: Final = frozenset({"punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"})
+_MOST_NESTED: Final = 100
+"""The standard library's parser calls itself for each multipart in another; at some 300 it ends with a RecursionError."""
+_MOST_STEPS: Final = 50_000_000
+"""It also looks at every line once for each multipart around it: 50 million looks take 3 s, so beyond them a mail is cut."""
+_MOST_HEADERS: Final = 1_000
+_LONGEST_HEADER: Final = 2**16
+_NESTING: Final = re.compile(rb"boundary\s*=|message/(?:rfc822|global|news|external)", re.IGNORECASE)
+_STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+_ENCODED: Final = frozenset({"base64", "quoted-printable"})
+_MARKUP: Final = re.compile(r"<[^<>]*>")
 
 
 class Mail(msgspec.Struct, frozen=True):
     """A mail. `headers` has lower-case names, repeated ones joined by a line break; `at_ms` is the Date header's time.
 
-    `reports` are the parts of a report (RFC 3462): its type, and the blocks of fields of its machine-readable part;
-    `returned` are the headers of the mail that a report is about.
+    `report` is the type of a report (RFC 6522), `status` and `feedback` the blocks of fields of its machine-readable part
+    (RFC 3464, RFC 5965); `returned` are the headers of the mail that it is about.
     """
 
     headers: dict[str, str]
@@ -40,38 +48,71 @@ class Mail(msgspec.Struct, frozen=True):
     attachments: list[str]
     at_ms: int | None
     report: str | None = None
-    blocks: list[dict[str, str]] = []
+    status: list[dict[str, str]] = []
+    feedback: list[dict[str, str]] = []
     returned: dict[str, str] = {}
 
 
 def read_mail(raw: bytes) -> Mail:
     """The mail that some bytes hold."""
-    message = message_from_bytes(raw)
-    plain: list[str] = []
-    rich: list[str] = []
+    message = _parsed(raw)
     attachments: list[str] = []
-    blocks: list[dict[str, str]] = []
+    status: list[dict[str, str]] = []
+    feedback: list[dict[str, str]] = []
     returned: dict[str, str] = {}
+    told = _parameter(message, "report-type")
     for part in _leaves(message):
         kind = part.get_content_type()
-        if kind in {"message/delivery-status", "message/feedback-report"}:
-            blocks += _blocks(part)
-        elif kind in {"message/rfc822", "text/rfc822-headers"}:
+        if kind in _STATUS:
+            status += _blocks(part)
+        elif kind == "message/feedback-report":
+            feedback += _blocks(part)
+        elif kind in _RETURNED:
             returned = returned or _returned(part)
-        elif (name := _filename(part)) is not None or not kind.startswith("text/"):
-            attachments.append(name or kind)
-        else:
-            (rich if kind == "text/html" else plain).append(_text_of(part))
-    text = "\n".join(plain) if any(one.strip() for one in plain) else "\n".join(map(text_of_html, rich))
+            if told is None:
+                attachments.append(_filename(part) or kind)
+        elif not _is_shown(part):
+            attachments.append(_filename(part) or kind)
+    report = "delivery-status" if status else "feedback-report" if feedback else told
     headers = headers_of(_pairs(message))
-    report = str(message.get_param("report-type") or "").lower() or None
-    return Mail(headers, text, attachments, date_ms(headers.get("date")), report, blocks, returned)
+    return Mail(
+        headers, _text_of(message, 0), attachments, date_ms(headers.get("date")), report, status, feedback, returned
+    )
+
+
+def _parsed(raw: bytes) -> Message:
+    """The standard library's tree of a mail, of one that would keep it busy only of the beginning."""
+    nested = 0
+    for nested, found in enumerate(_NESTING.finditer(raw), 1):
+        if nested > _MOST_NESTED:
+            raw = raw[: found.start()]
+            break
+    while (nested + 1) * (raw.count(b"\n") + raw.count(b"\r")) > _MOST_STEPS * 2:
+        raw = raw[: len(raw) // 2]
+    try:
+        return message_from_bytes(raw)
+    except Exception:  # noqa: BLE001 - its bugs with hostile mails are many; the headers are read line by line
+        return BytesHeaderParser().parsebytes(raw[: 2**20])
+
+
+def _parameter(message: Message, name: str) -> str | None:
+    with suppress(ValueError, TypeError, LookupError, AttributeError):
+        return str(message.get_param(name) or "").lower() or None
+    return None
 
 
 def _pairs(message: Message) -> list[tuple[str, str]]:
     """A mail's headers in order; bytes that are no ASCII as the UTF-8 that RFC 6532 allows."""
-    raw = [(key, str(value)) for key, value in message.raw_items()]
+    raw = [(key, str(value)[:_LONGEST_HEADER]) for key, value in list(message.raw_items())[:_MOST_HEADERS]]
     return [(key, in_charset(value.encode("utf-8", "surrogateescape"), None)) for key, value in raw]
+
+
+def _inner(part: Message) -> list[Message]:
+    """The parts of a multipart."""
+    inner = part.get_payload()
+    if part.get_content_maintype() != "multipart" or not isinstance(inner, list):
+        return []
+    return [one for one in inner if isinstance(one, Message)]
 
 
 def _leaves(message: Message) -> list[Message]:
@@ -79,18 +120,18 @@ def _leaves(message: Message) -> list[Message]:
     found: list[Message] = []
     waiting = [message]
     while waiting and len(found) < _MOST_PARTS:
-        part = waiting.pop(0)
-        if part.get_content_maintype() == "multipart" and part.is_multipart():
-            waiting = _inside(part) + waiting
+        part = waiting.pop()
+        inner = _inner(part)
+        if inner:
+            waiting.extend(reversed(inner))
         else:
             found.append(part)
     return found
 
 
-def _inside(part: Message) -> list[Message]:
-    """The messages in a part; none where it holds text, whose `get_payload` can fail on odd charsets."""
-    inner = part.get_payload() if part.is_multipart() else []
-    return [one for one in inner if isinstance(one, Message)]
+def _is_shown(part: Message) -> bool:
+    """Whether a part is text for the reader; what has a file's name is an attachment, and so is a calendar."""
+    return part.get_content_type() in _READ and _filename(part) is None
 
 
 def _filename(part: Message) -> str | None:
@@ -98,76 +139,69 @@ def _filename(part: Message) -> str | None:
     try:
         name = part.get_filename()
         shown = part.get_content_disposition() != "attachment"
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, AttributeError):
         return "attachment"
-    return None if shown and not name else decoded(name or "attachment")
+    if shown and not name:
+        return None
+    raw = str(name or "attachment")[:_LONGEST_HEADER].encode("utf-8", "surrogateescape")
+    return " ".join(decoded(in_charset(raw, None)).split()) or "attachment"
 
 
-def _text_of(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    return in_charset(payload if isinstance(payload, bytes) else b"", part.get_content_charset())
+def _text_of(part: Message, depth: int) -> str:
+    """What a reader of the part sees: of alternatives the plain one, of other parts one below the other."""
+    inner = _inner(part)[:_MOST_PARTS]
+    if not inner:
+        return _leaf_text(part) if _is_shown(part) else ""
+    if depth > _MOST_NESTED:
+        return ""
+    if part.get_content_type() != "multipart/alternative":
+        found = [_text_of(one, depth + 1) for one in inner]
+        return "\n".join(text for text in found if text.strip())
+    for one in (
+        *(one for one in inner if not _is_rich(one)),
+        *reversed(inner),
+    ):  # later ones are nearer to the original
+        if (text := _text_of(one, depth + 1)).strip():
+            return text
+    return ""
 
 
-def in_charset(raw: bytes, charset: str | None) -> str:
-    """Bytes as text: in the charset told where it fits, else UTF-8, else Windows-1252."""
-    for name in (charset, "utf-8", "cp1252"):
-        if name:
-            try:
-                text = raw.decode(name) if _is_charset(name) else ""
-                text.encode()  # UTF-7 can hold lone surrogates
-            except (LookupError, ValueError):
-                continue
-            if text or not raw:
-                return text
-    return raw.decode("utf-8", "replace")
+def _is_rich(part: Message) -> bool:
+    return any(one.get_content_type() == "text/html" for one in _leaves(part))
 
 
-def _is_charset(name: str) -> bool:
-    """Whether it is a charset of mails, and none of Python's own encodings."""
-    return codecs.lookup(name).name not in _PYTHONS_OWN
+def _leaf_text(part: Message) -> str:
+    return _READ[part.get_content_type()](part)
 
 
-def text_of_html(html: str) -> str:
-    """What a reader of the HTML sees, as text."""
-    html = _shown(html[:MOST_HTML])
-    if html.count("<") - html.count("</") > MOST_HTML // 50 or _is_deep(html):
-        return _TAGS.sub(" ", html)  # a parser would walk it for minutes, or not come back
-    from inscriptis import get_text  # noqa: PLC0415 - only HTML-only mails need it, and it is slow to import
-
-    try:
-        return str(get_text(html)).strip()
-    except Exception:  # noqa: BLE001 - whatever is wrong with the HTML, its words are wanted
-        return _TAGS.sub(" ", html)
+def _plain_text(part: Message) -> str:
+    text = tidy(in_charset(_bytes_of(part), part.get_content_charset()))
+    if _parameter(part, "format") == "flowed":
+        return unflowed(text, delete_space=_parameter(part, "delsp") == "yes")
+    return text
 
 
-def _shown(html: str) -> str:
-    """The HTML without comments, styles, scripts and head; what is not closed hides all that follows."""
-    kept: list[str] = []
-    at = 0
-    while (start := html.find("<!--", at)) >= 0:
-        kept.append(html[at:start])
-        end = html.find("-->", start)
-        at = end + 3 if end >= 0 else len(html)
-    html, kept = "".join([*kept, html[at:]]), []
-    at, hidden = 0, ""
-    for tag in _HIDING.finditer(html):
-        name = tag[2].lower()
-        if not hidden and not tag[1]:
-            kept.append(html[at : tag.start()])
-            hidden = name
-        elif hidden == name and tag[1]:
-            hidden, at = "", tag.end()
-    return " ".join(kept if hidden else [*kept, html[at:]])
+def _html_text(part: Message) -> str:
+    return text_of_html(in_charset(_bytes_of(part), part.get_content_charset()))
 
 
-def _is_deep(html: str) -> bool:
-    """Whether elements lie in one another absurdly deep."""
-    depth = 0
-    for found in re.finditer(r"<(/?)(?:div|table|td|tr|span|b|i|font|blockquote|ul|li|p)\b", html, re.IGNORECASE):
-        depth += -1 if found[1] else 1
-        if depth > _DEEP:
-            return True
-    return False
+def _marked_text(part: Message) -> str:
+    return _MARKUP.sub("", _plain_text(part))
+
+
+_READ: Final = {
+    "text/plain": _plain_text,
+    "text/html": _html_text,
+    "text/markdown": _plain_text,
+    "text/enriched": _marked_text,
+}
+
+
+def _bytes_of(part: Message) -> bytes:
+    payload: object = None
+    with suppress(ValueError, TypeError, LookupError, AttributeError):
+        payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
 
 
 def decoded(text: str) -> str:
@@ -183,12 +217,11 @@ def decoded(text: str) -> str:
 
 def headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Headers by lower-case name, unfolded and readable; repeated ones in order, a line each."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for key, value in pairs:
-        name = key.strip().lower()
-        text = " ".join(decoded(value.encode("utf-8", "replace").decode("utf-8", "replace")).split())
-        found[name] = f"{found[name]}\n{text}" if name in found else text
-    return found
+        raw = value[:_LONGEST_HEADER].encode("utf-8", "replace").decode("utf-8", "replace")
+        found.setdefault(key.strip().lower(), []).append(" ".join(decoded(raw).split()))
+    return {name: "\n".join(texts) for name, texts in found.items()}
 
 
 def date_ms(text: str | None) -> int | None:
@@ -204,7 +237,11 @@ def date_ms(text: str | None) -> int | None:
 
 def addresses_in(*texts: str | None) -> list[str]:
     """The bare addresses in some headers, in order."""
-    return [address for _, address in getaddresses([text for text in texts if text]) if "@" in address]
+    try:
+        found = [address for _, address in getaddresses([text for text in texts if text]) if "@" in address]
+    except (RecursionError, ValueError, IndexError, TypeError):  # comments in comments
+        found = []
+    return found or [one for text in texts if text for one in re.findall(r"<([^<>\s@]{1,256}@[^<>\s@]{1,256})>", text)]
 
 
 def ids_in(text: str | None) -> list[str]:
@@ -215,15 +252,31 @@ def ids_in(text: str | None) -> list[str]:
 
 def _blocks(part: Message) -> list[dict[str, str]]:
     """The groups of fields in a report's machine-readable part."""
-    if part.is_multipart():
-        return [headers_of((key, str(value)) for key, value in one.items()) for one in _inside(part)]
-    parsed = [
-        message_from_bytes(one.encode("utf-8", "replace")) for one in re.split(r"\r?\n\r?\n", _text_of(part)) if one
-    ]
-    return [headers_of(_pairs(one)) for one in parsed]
+    inner = part.get_payload()
+    if isinstance(inner, list) and str(part.get("content-transfer-encoding", "")).strip().lower() not in _ENCODED:
+        groups = [headers_of(_pairs(one)) for one in inner[:_MOST_HEADERS] if isinstance(one, Message)]
+    else:
+        texts = re.split(rb"\r?\n[ \t]*\r?\n", _hidden_bytes(part))[:_MOST_HEADERS]
+        groups = [headers_of(_pairs(BytesHeaderParser().parsebytes(one.lstrip()))) for one in texts]
+    return [group for group in groups if group]
+
+
+def _hidden_bytes(part: Message) -> bytes:
+    """The bytes of a part that the parser has taken for a mail before its transfer encoding was undone."""
+    inner = part.get_payload()
+    if not isinstance(inner, list):
+        return _bytes_of(part)
+    carrier = Message()
+    carrier["content-transfer-encoding"] = str(part.get("content-transfer-encoding", ""))
+    carrier.set_payload("\n".join(str(one.get_payload()) for one in inner if isinstance(one, Message)))
+    return _bytes_of(carrier)
 
 
 def _returned(part: Message) -> dict[str, str]:
-    if part.is_multipart():
-        return next((headers_of(_pairs(one)) for one in _inside(part)), {})
-    return headers_of(_pairs(message_from_bytes(_text_of(part).encode("utf-8", "replace"))))
+    inner = part.get_payload()
+    if isinstance(inner, list) and inner and isinstance(inner[0], Message):
+        found = headers_of(_pairs(inner[0]))
+        if found:
+            return found
+    raw = _hidden_bytes(part).lstrip()
+    return headers_of(_pairs(BytesHeaderParser().parsebytes(raw[: 2**20])))
