@@ -22,12 +22,13 @@ def _wire(text: str | bytes) -> bytes:
 def needs_signature(provider: str, setting: str, secrets: Sequence[str], settings: ProofSettings) -> bool:
     """Whether a signature is to be checked: its secrets are set.
 
-    Without them another proof that is set (`basic_auth`, `bearer_tokens`, `headers`) has to do, or `insecure = true`.
+    Without them another proof that is set (`basic_auth`, `bearer_tokens`, `headers`) has to do, or `insecure = true`. An
+    empty text is no secret: anybody could sign with it.
 
     Raises:
         RequestRefused: 403, when nothing at all protects the endpoint; names the setting.
     """
-    if secrets:
+    if any(secrets):
         return True
     if settings.basic_auth or settings.bearer_tokens or settings.headers or settings.insecure:
         return False
@@ -49,7 +50,7 @@ def check_credentials(request: RawRequest, settings: ProofSettings) -> None:
     if settings.basic_auth or settings.bearer_tokens:
         _check_authorization(request.headers.get("authorization", ""), settings)
     for name, value in settings.headers.items():
-        if not same(_as_sent(request.headers.get(name.lower(), "")), value):
+        if not value or not same(_as_sent(request.headers.get(name.lower(), "")), value):
             raise RequestRefused(f"the header {name} is missing or wrong")
 
 
@@ -68,7 +69,7 @@ def _check_authorization(header: str, settings: ProofSettings) -> None:
 
 def _one_of(known: Sequence[str], given: bytes) -> bool:
     """Compares with each, whether or not an earlier one fits, so that the time tells nothing."""
-    return sum(same(given, secret) for secret in known) > 0
+    return sum(same(given, secret) for secret in known if secret) > 0
 
 
 def _as_sent(value: str) -> bytes:
