@@ -79,9 +79,9 @@ class KnownFacts:
     def named(self, events: Sequence[Event]) -> list[Event]:
         """The events in order, those without an id of the provider's under the id and time of the fact that is known."""
         found = list(events)
-        wanted = [place for place, event in enumerate(events) if event.recipient and _is_made(event)]
-        if self._connection is None or not wanted:
+        if self._connection is None:
             return found
+        wanted = [place for place, event in enumerate(events) if event.recipient and _is_made(event)]
         for sql, chosen in (
             (_BY_MESSAGE, [place for place in wanted if events[place].message_id]),
             (_BY_RECIPIENT, [place for place in wanted if not events[place].message_id]),

@@ -3,7 +3,7 @@
 `recognized` finds the format by its columns or keys, `read` gives the events of one item.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,13 @@ FORMATS: Final[Sequence[JsonFormat | CsvFormat]] = [
     *mailersend.FORMATS,
     *resend.FORMATS,
 ]
+_JSON: Final[Mapping[str | None, Sequence[JsonFormat]]] = {
+    provider: sorted(
+        (one for one in FORMATS if isinstance(one, JsonFormat) and one.provider == (provider or one.provider)),
+        key=lambda one: -len(one.keys),
+    )
+    for provider in (None, *REGISTRY)
+}
 LISTS: Final = frozenset(
     {"messages", "items", "results", "events", "data", "Data", "Messages", "Bounces", "Opens", "Clicks"}
 )
@@ -49,15 +56,11 @@ def formats_of_columns(columns: Sequence[str], provider: str | None = None) -> l
 
 def format_of_item(item: Item, provider: str | None = None) -> JsonFormat | None:
     """The JSON format of an object: of those whose keys it has, the one with most."""
-    fitting = [
-        one
-        for one in FORMATS
-        if isinstance(one, JsonFormat)
-        and one.provider == (provider or one.provider)
-        and one.keys <= item.keys()
-        and (not one.type_prefix or str(item.get("type")).startswith(one.type_prefix))
-    ]
-    return max(fitting, key=lambda one: len(one.keys), default=None)
+    keys = item.keys()
+    for one in _JSON[provider]:
+        if one.keys <= keys and (not one.type_prefix or str(item.get("type")).startswith(one.type_prefix)):
+            return one
+    return None
 
 
 def read(wanted: JsonFormat | CsvFormat, item: Item, zone: ZoneInfo) -> Parsed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from adapters.histories.formats import CsvFormat, Item, JsonFormat, cell, objects, ours, plain, without_empty
+from adapters.histories.formats import CsvFormat, Item, JsonFormat, objects, ours, plain, without_empty
 from adapters.localtimes import time_ms
 from adapters.reading import custom_object
 from schemas.failures import BadEvent
@@ -34,27 +34,27 @@ NAMES: Final = {
     # received (SendGrid took the request, a moment before processed) and group_resubscribe: unmapped.
 }
 _MORE: Final = {
-    "ip": ("originatingip",),
-    "attempt": ("attempt",),
-    "subject": ("subject",),
-    "category": ("categories",),
-    "template_id": ("templateid",),
-    "asm_group_id": ("asmgroupid",),
-    "mx": ("mx",),
-    "useragent": ("useragent",),
-    "url": ("url",),
-    "reason": ("reason",),
+    "originatingip": "ip",
+    "attempt": "attempt",
+    "subject": "subject",
+    "categories": "category",
+    "templateid": "template_id",
+    "asmgroupid": "asm_group_id",
+    "mx": "mx",
+    "useragent": "useragent",
+    "url": "url",
+    "reason": "reason",
+    "from": "sender",
 }
 
 
 def _row(row: Item, zone: ZoneInfo) -> Iterator[Item]:
-    fields = {name: cell(row, *columns) for name, columns in _MORE.items()}
-    args = custom_object(row.get("uniqueargs")) | ours(row)
+    fields = {_MORE[name]: text for name, text in row.items() if name in _MORE}
     yield _posted(
         row.get("event"),
         row.get("processed"),
         zone,
-        {"sender": cell(row, "from"), **args, **fields},
+        fields | custom_object(row.get("uniqueargs")) | ours(row),
         email=row.get("email"),
         message_id=row.get("messageid"),
         bounce_type=row.get("type"),
