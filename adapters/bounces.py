@@ -156,6 +156,10 @@ def family_of(text: str, bounce_class: BounceClass | None = None) -> str | None:
     return read_bounce(text, bounce_class).family
 
 
+REFUSALS: Final = frozenset({Kind.BOUNCED, Kind.DEFERRED, Kind.REJECTED})
+"""Kinds whose reason has a family."""
+
+
 def add_family(
     attributes: dict[str, str], kind: Kind, told: str | None, bounce_class: BounceClass | None, *texts: str | None
 ) -> None:

@@ -7,7 +7,7 @@ in the URL has to protect the endpoint. The mail header `X-Mailin-custom` comes 
 
 from typing import Any, Final
 
-from adapters.bounces import add_family
+from adapters.bounces import REFUSALS, add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, pairs_of, read_mails
@@ -130,7 +130,8 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     elif kind is Kind.BOUNCED:
         bounce_class = said_by_code(_CLASSES[str(event)], reason)
     attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
-    add_family(attributes, kind, FAMILIES.get(str(event)), bounce_class, reason)
+    if kind in REFUSALS:
+        add_family(attributes, kind, FAMILIES.get(str(event)), bounce_class, reason)
     return event_of(
         name,
         receipt,

@@ -128,7 +128,7 @@ def class_by_code(text: str) -> BounceClass | None:
 
 
 def fact_id(
-    provider: str, *, kind: str, message_id: str | None, recipient: str | None, occurred_at: str, url: str | None
+    provider: str, kind: str, message_id: str | None, recipient: str | None, occurred_at: str, url: str | None
 ) -> str:
     """The `event_id` of a fact that the provider gave none: the same for every copy of it.
 

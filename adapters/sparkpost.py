@@ -8,7 +8,7 @@ endpoint. `rcpt_meta` hands our data back.
 
 from typing import Any, Final
 
-from adapters.bounces import add_family
+from adapters.bounces import REFUSALS, add_family
 from adapters.contract import Parsed, ProofSettings
 from adapters.facts import optional_text
 from adapters.inbound import Inbound, read_mails
@@ -164,7 +164,7 @@ def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anyt
     attributes = attributes_of(item, taken)
     if engaged:
         add_client(attributes, item.get("ip_address"), item.get("user_agent"))
-    else:
+    elif kind in REFUSALS:
         add_family(attributes, kind, FAMILIES.get(str(item.get("bounce_class"))), bounce_class, reason)
     return event_of(
         name,

@@ -5,8 +5,8 @@
 Bodies hold every usual kind in a realistic mix, complete with our own data, each event with its own ids, address and
 time. Batches are as large as the provider's own: SendGrid 1,000, SparkPost 350, Brevo 500, Mailjet 100, Mandrill 1,000;
 the other five send one event a request. `parse` and `verify` are called as the gateway and the flow call them, without
-HTTP and without the log. Times are process CPU time and wall time in microseconds per event, the median of the runs;
-the machine may be shared, so CPU time is judged. A bar that is missed is marked, and the exit status is then 1.
+HTTP and without the log. Times are process CPU time and wall time in microseconds per event, the median of the runs
+and the least; the machine may be shared, so CPU time is judged. A bar that is missed is marked, and the exit status is then 1.
 """
 
 import argparse
@@ -91,6 +91,7 @@ def measure(provider: str, runs: int) -> dict[str, Any]:
         "bytes_an_event": round(sum(len(request.body) for request in plain) / events),
         "parse_us": round(statistics.median(cpu for cpu, _ in parse) / events * 1e6, 2),
         "parse_wall_us": round(statistics.median(wall for _, wall in parse) / events * 1e6, 2),
+        "parse_least_us": round(min(cpu for cpu, _ in parse) / events * 1e6, 2),
         "bar_us": BARS[provider],
         "verify_us": round(statistics.median(cpu for cpu, _ in verify) / events * 1e6, 2),
         "verify_us_a_request": round(statistics.median(cpu for cpu, _ in verify) / len(proved) * 1e6, 1),
@@ -108,14 +109,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.json:
         print(json.dumps(found))
     else:
-        print(
-            f"{'provider':<11}{'a request':>10}{'bytes':>7}{'parse':>8}{'wall':>8}{'bar':>6}{'verify':>8}  CPU µs/event"
-        )
+        titles = f"{'a request':>10}{'bytes':>7}{'parse':>8}{'least':>8}{'wall':>8}{'bar':>6}{'verify':>8}"
+        print(f"{'provider':<11}{titles}  CPU µs/event")
         for one in found:
             mark = "" if one["parse_us"] <= one["bar_us"] else "  MISSED"
             print(
                 f"{one['provider']:<11}{one['events_a_request']:>10}{one['bytes_an_event']:>7}{one['parse_us']:>8.2f}"
-                f"{one['parse_wall_us']:>8.2f}{one['bar_us']:>6.0f}{one['verify_us']:>8.2f}{mark}"
+                f"{one['parse_least_us']:>8.2f}{one['parse_wall_us']:>8.2f}{one['bar_us']:>6.0f}{one['verify_us']:>8.2f}{mark}"
             )
     return int(any(one["parse_us"] > one["bar_us"] for one in found))
 

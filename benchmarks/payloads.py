@@ -18,7 +18,18 @@ _AGENTS = (
     "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
     "Mozilla/5.0",
 )
-_REFUSAL = "550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking the address"
+_TURNS = (0, 1, 2, 3, 0, 1, 4, 3, 0, 1, 2, 3, 0, 1, 5, 3, 0, 1, 4, 3, 6, 1, 2, 7)
+"""Which of a provider's eight names comes next: of 24 events 16 on the way, 5 opens, a click, a bounce, a deferral."""
+
+
+def _turn(number: int) -> int:
+    return _TURNS[number % len(_TURNS)]
+
+
+def _refusal(number: int) -> str:
+    """A receiver's words, which name the mail and so are never the same twice."""
+    words = "The email account that you tried to reach does not exist. Please try double-checking the address"
+    return f"550-5.1.1 {words} {number:x}-20020a05 - gsmtp"
 
 
 def _at(number: int) -> int:
@@ -53,7 +64,7 @@ def _link(number: int) -> str:
 
 def _sendgrid(number: int) -> dict[str, Any]:
     names = ("processed", "delivered", "open", "delivered", "open", "click", "bounce", "deferred")
-    name = names[number % 8]
+    name = names[_turn(number)]
     made: dict[str, Any] = {
         "email": f"person{number}@example.com",
         "timestamp": _at(number),
@@ -71,7 +82,7 @@ def _sendgrid(number: int) -> dict[str, Any]:
         made |= {"sg_machine_open": False} if name == "open" else {}
         made |= {"url": _link(number), "url_offset": {"index": 0, "type": "html"}} if name == "click" else {}
     elif name == "bounce":
-        made |= {"type": "bounce", "status": "5.1.1", "reason": _REFUSAL, "ip": "203.0.113.9", "tls": 1}
+        made |= {"type": "bounce", "status": "5.1.1", "reason": _refusal(number), "ip": "203.0.113.9", "tls": 1}
         made |= {"bounce_classification": "Invalid Address"}
     elif name == "deferred":
         made |= {"response": "451 4.7.1 try again later", "attempt": "5", "tls": 0}
@@ -80,7 +91,7 @@ def _sendgrid(number: int) -> dict[str, Any]:
 
 def _sparkpost(number: int) -> dict[str, Any]:
     names = ("injection", "delivery", "initial_open", "delivery", "open", "click", "bounce", "delay")
-    name = names[number % 8]
+    name = names[_turn(number)]
     made: dict[str, Any] = {
         "type": name,
         "campaign_id": "autumn",
@@ -112,7 +123,7 @@ def _sparkpost(number: int) -> dict[str, Any]:
         made["geo_ip"] = {"country": "DE", "region": "BE", "city": "Berlin", "latitude": 52.5, "longitude": 13.4}
         made |= {"target_link_url": _link(number), "target_link_name": "offer"} if name == "click" else {}
     elif name in {"bounce", "delay"}:
-        made |= {"bounce_class": "10", "error_code": "550", "raw_reason": _REFUSAL, "reason": _REFUSAL}
+        made |= {"bounce_class": "10", "error_code": "550", "raw_reason": _refusal(number), "reason": _refusal(number)}
     elif name == "delivery":
         made |= {"queue_time": "12", "outbound_tls": "1", "num_retries": "0", "recv_method": "esmtp"}
     group = "track_event" if name in {"initial_open", "open", "click"} else "message_event"
@@ -121,7 +132,7 @@ def _sparkpost(number: int) -> dict[str, Any]:
 
 def _brevo(number: int) -> dict[str, Any]:
     names = ("request", "delivered", "unique_opened", "delivered", "opened", "click", "hard_bounce", "proxy_open")
-    name = names[number % 8]
+    name = names[_turn(number)]
     made: dict[str, Any] = {
         "event": name,
         "email": f"person{number}@example.com",
@@ -143,13 +154,13 @@ def _brevo(number: int) -> dict[str, Any]:
         made |= {"user_agent": _agent(number), "ip": "203.0.113.9", "device_used": "DESKTOP"}
         made |= {"link": _link(number)} if name == "click" else {}
     elif name == "hard_bounce":
-        made["reason"] = _REFUSAL
+        made["reason"] = _refusal(number)
     return made
 
 
 def _mailjet(number: int) -> dict[str, Any]:
     names = ("sent", "sent", "open", "sent", "open", "click", "bounce", "unsub")
-    name = names[number % 8]
+    name = names[_turn(number)]
     made: dict[str, Any] = {
         "event": name,
         "time": _at(number),
@@ -169,7 +180,7 @@ def _mailjet(number: int) -> dict[str, Any]:
         made |= {"url": _link(number)} if name == "click" else {}
     elif name == "bounce":
         made |= {"blocked": False, "hard_bounce": True, "error_related_to": "recipient", "error": "user unknown"}
-        made |= {"comment": _REFUSAL}
+        made |= {"comment": _refusal(number)}
     else:
         made |= {"mj_list_id": 1, "ip": "203.0.113.9", "geo": "DE", "agent": _agent(number)}
     return made
@@ -177,7 +188,7 @@ def _mailjet(number: int) -> dict[str, Any]:
 
 def _mandrill(number: int) -> dict[str, Any]:
     names = ("send", "delivered", "open", "send", "open", "click", "hard_bounce", "deferral")
-    name = names[number % 8]
+    name = names[_turn(number)]
     message: dict[str, Any] = {
         "ts": _at(number) - 60,
         "subject": "A question on your stack",
@@ -201,7 +212,7 @@ def _mandrill(number: int) -> dict[str, Any]:
         made["location"] = {"country_short": "DE", "country": "Germany", "region": "Berlin", "latitude": 52.5}
         made |= {"url": _link(number)} if name == "click" else {}
     elif name in {"hard_bounce", "deferral"}:
-        message |= {"bounce_description": "bad_mailbox", "bgtools_code": 10, "diag": f"smtp;{_REFUSAL}"}
+        message |= {"bounce_description": "bad_mailbox", "bgtools_code": 10, "diag": f"smtp;{_refusal(number)}"}
         message["smtp_events"] = [{"ts": _at(number), "type": "deferred", "diag": "451 4.3.5 later"}]
     return made
 
@@ -220,7 +231,7 @@ _PARSED_AGENT = {
 
 def _mailgun(number: int) -> dict[str, Any]:
     names = ("accepted", "delivered", "opened", "delivered", "opened", "clicked", "failed", "failed")
-    name = names[number % 8]
+    name = names[_turn(number)]
     headers = {"message-id": f"20260105.{number}.1@brightloom.example"}
     made: dict[str, Any] = {
         "id": f"CPgfbmQMTCKtHW6uIWtuVe{number:08d}",
@@ -249,14 +260,14 @@ def _mailgun(number: int) -> dict[str, Any]:
         made["delivery-status"] = {"tls": True, "mx-host": "mx.example.com", "code": 250, "description": ""}
         made["delivery-status"] |= {"session-seconds": 0.433, "attempt-no": 1, "message": "OK", "utf8": True}
     if name == "failed":
-        severity = "permanent" if number % 8 == 6 else "temporary"
+        severity = "permanent" if _turn(number) == 6 else "temporary"
         made |= {"severity": severity, "reason": "bounce" if severity == "permanent" else "generic"}
-        made["delivery-status"] |= {"code": 550, "enhanced-code": "5.1.1", "message": _REFUSAL}
+        made["delivery-status"] |= {"code": 550, "enhanced-code": "5.1.1", "message": _refusal(number)}
     return made
 
 
 def _postmark(number: int) -> dict[str, Any]:
-    name = ("Delivery", "Open", "Delivery", "Open", "Delivery", "Click", "Bounce", "SpamComplaint")[number % 8]
+    name = ("Delivery", "Open", "Delivery", "Open", "Delivery", "Click", "Bounce", "SpamComplaint")[_turn(number)]
     made: dict[str, Any] = {
         "RecordType": name,
         "ServerID": 23,
@@ -276,7 +287,13 @@ def _postmark(number: int) -> dict[str, Any]:
         made |= {"FirstOpen": True} if name == "Open" else {"OriginalLink": _link(number), "ClickLocation": "HTML"}
     else:
         kind = "HardBounce" if name == "Bounce" else "SpamComplaint"
-        made |= {"ID": 692560173 + number, "Type": kind, "TypeCode": 1, "Name": "Hard bounce", "Details": _REFUSAL}
+        made |= {
+            "ID": 692560173 + number,
+            "Type": kind,
+            "TypeCode": 1,
+            "Name": "Hard bounce",
+            "Details": _refusal(number),
+        }
         made |= {
             "Description": "The server was unable to deliver your message (unknown user).",
             "Subject": "A question",
@@ -288,7 +305,7 @@ def _postmark(number: int) -> dict[str, Any]:
 
 def _resend(number: int) -> dict[str, Any]:
     names = ("sent", "delivered", "opened", "delivered", "opened", "clicked", "bounced", "delivery_delayed")
-    name = names[number % 8]
+    name = names[_turn(number)]
     data: dict[str, Any] = {
         "broadcast_id": "8b146471-e88e-4322-86af-016cd36fd216",
         "created_at": "2026-01-05T09:00:00.000Z",
@@ -302,19 +319,28 @@ def _resend(number: int) -> dict[str, Any]:
         data["click"] = {"ipAddress": "203.0.113.9", "link": _link(number), "userAgent": _agent(number)}
         data["click"]["timestamp"] = _iso(number)
     elif name == "bounced":
-        data["bounce"] = {"message": _REFUSAL, "type": "Permanent", "subType": "General", "diagnosticCode": [_REFUSAL]}
+        data["bounce"] = {
+            "message": _refusal(number),
+            "type": "Permanent",
+            "subType": "General",
+            "diagnosticCode": [_refusal(number)],
+        }
     return {"type": f"email.{name}", "created_at": _iso(number), "data": data}
 
 
 def _mailersend(number: int) -> dict[str, Any]:
     names = ("sent", "delivered", "opened", "delivered", "opened", "clicked", "hard_bounced", "deferred")
-    name = names[number % 8]
+    name = names[_turn(number)]
     morph: dict[str, Any] | None = None
     if name in {"opened", "clicked"}:
         morph = {"object": name, "id": f"62fb66bef54a{number:012d}", "created_at": _iso(number, ".000000")}
         morph |= {"ip": "203.0.113.9"} | ({"url": _link(number)} if name == "clicked" else {})
     elif name == "hard_bounced":
-        morph = {"object": "recipient_bounce", "reason": _REFUSAL, "readable_reason": "The mailbox does not exist"}
+        morph = {
+            "object": "recipient_bounce",
+            "reason": _refusal(number),
+            "readable_reason": "The mailbox does not exist",
+        }
     recipient = {"object": "recipient", "email": f"person{number}@example.com", "created_at": _iso(number, ".000000")}
     email = {
         "object": "email",
@@ -348,7 +374,7 @@ def _mailersend(number: int) -> dict[str, Any]:
 
 def _ses(number: int) -> dict[str, Any]:
     names = ("Send", "Delivery", "Open", "Delivery", "Open", "Click", "Bounce", "DeliveryDelay")
-    name = names[number % 8]
+    name = names[_turn(number)]
     address = f"person{number}@example.com"
     common = {
         "from": ["Us <us@brightloom.example>"],
@@ -382,7 +408,7 @@ def _ses(number: int) -> dict[str, Any]:
             "emailAddress": address,
             "action": "failed",
             "status": "5.1.1",
-            "diagnosticCode": f"smtp; {_REFUSAL}",
+            "diagnosticCode": f"smtp; {_refusal(number)}",
         }
         about |= {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": [refused]}
         about |= {"feedbackId": f"0100015d-feedback-{number}", "reportingMTA": "dsn; a8-70.smtp-out.example"}
