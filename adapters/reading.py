@@ -26,6 +26,7 @@ from schemas.instants import AHEAD_MS, EARLIEST_MS, LATEST_MS, from_epoch_ms, pa
 
 _DECODE: Final = msgspec.json.Decoder().decode
 _MOST_DIGITS: Final = 20
+_EMAIL: Final = Channel.EMAIL
 _OURS: Final = frozenset(OUR_KEYS)
 
 
@@ -150,9 +151,15 @@ def our_keys(told: Mapping[str, Any], attributes: dict[str, str]) -> dict[str, s
 
 def handed_back(told: Mapping[str, Any], attributes: dict[str, str]) -> dict[str, str]:
     """Our own keys in the data that we gave a message; the rest of it joins the attributes, the provider's fields first."""
-    ours = our_keys(told, attributes)
+    ours: dict[str, str] = {}
     for key, value in told.items():
-        if key not in _OURS and key not in attributes and value is not None:
+        if key in _OURS:
+            if value.__class__ is str:
+                if value:
+                    ours[key] = value
+            else:
+                ours |= our_keys({key: value}, attributes)
+        elif key not in attributes and value is not None:
             attributes[key] = text_of(value)
     return ours
 
@@ -168,7 +175,7 @@ def add_client(attributes: dict[str, str], ip: object, agent: object) -> None:
 def attributes_of(item: Mapping[str, Any], taken: frozenset[str]) -> dict[str, str]:
     """Every field that has no place of its own, as text."""
     return {
-        key: value if value.__class__ is str else text_of(value)
+        key: value if value.__class__ is str else str(value) if value.__class__ is int else text_of(value)
         for key, value in item.items()
         if key not in taken and value is not None
     }
@@ -193,15 +200,13 @@ def event_of(
     """An e-mail event; without an id of the provider's it gets one made of what identifies the fact."""
     occurred_at = from_epoch_ms(at_ms)
     if not event_id:
-        event_id = fact_id(
-            provider, kind=kind, message_id=message_id, recipient=recipient, occurred_at=occurred_at, url=url
-        )
+        event_id = fact_id(provider, kind, message_id, recipient, occurred_at, url)
     return Event(
         event_id=event_id,
         kind=kind,
         occurred_at=occurred_at,
         received_at=receipt.at,
-        channel=Channel.EMAIL,
+        channel=_EMAIL,
         provider=provider,
         message_id=message_id,
         recipient=recipient,
