@@ -109,10 +109,20 @@ def _pairs(message: Message) -> list[tuple[str, str]]:
 
 def _inner(part: Message) -> list[Message]:
     """The parts of a multipart."""
-    inner = part.get_payload()
-    if part.get_content_maintype() != "multipart" or not isinstance(inner, list):
-        return []
-    return [one for one in inner if isinstance(one, Message)]
+    return _parts(part) if part.get_content_maintype() == "multipart" else []
+
+
+def _parts(part: Message) -> list[Message]:
+    """The messages in a part of any kind; none where it holds text."""
+    held = part.get_payload() if part.is_multipart() else []
+    return [one for one in held if isinstance(one, Message)]
+
+
+def _undecoded(part: Message) -> str:
+    """The text that a part holds; `get_payload` fails where the charset is odd (NUL, the pieces of RFC 2231)."""
+    with suppress(ValueError, TypeError, LookupError):
+        return str(part.get_payload())
+    return ""
 
 
 def _leaves(message: Message) -> list[Message]:
@@ -201,7 +211,7 @@ def _bytes_of(part: Message) -> bytes:
     payload: object = None
     with suppress(ValueError, TypeError, LookupError, AttributeError):
         payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
+    return payload if isinstance(payload, bytes) else _undecoded(part).encode("utf-8", "replace")
 
 
 def decoded(text: str) -> str:
@@ -252,9 +262,8 @@ def ids_in(text: str | None) -> list[str]:
 
 def _blocks(part: Message) -> list[dict[str, str]]:
     """The groups of fields in a report's machine-readable part."""
-    inner = part.get_payload()
-    if isinstance(inner, list) and str(part.get("content-transfer-encoding", "")).strip().lower() not in _ENCODED:
-        groups = [headers_of(_pairs(one)) for one in inner[:_MOST_HEADERS] if isinstance(one, Message)]
+    if part.is_multipart() and str(part.get("content-transfer-encoding", "")).strip().lower() not in _ENCODED:
+        groups = [headers_of(_pairs(one)) for one in _parts(part)[:_MOST_HEADERS]]
     else:
         texts = re.split(rb"\r?\n[ \t]*\r?\n", _hidden_bytes(part))[:_MOST_HEADERS]
         groups = [headers_of(_pairs(BytesHeaderParser().parsebytes(one.lstrip()))) for one in texts]
@@ -263,20 +272,17 @@ def _blocks(part: Message) -> list[dict[str, str]]:
 
 def _hidden_bytes(part: Message) -> bytes:
     """The bytes of a part that the parser has taken for a mail before its transfer encoding was undone."""
-    inner = part.get_payload()
-    if not isinstance(inner, list):
+    if not part.is_multipart():
         return _bytes_of(part)
     carrier = Message()
     carrier["content-transfer-encoding"] = str(part.get("content-transfer-encoding", ""))
-    carrier.set_payload("\n".join(str(one.get_payload()) for one in inner if isinstance(one, Message)))
+    carrier.set_payload("\n".join(map(_undecoded, _parts(part))))
     return _bytes_of(carrier)
 
 
 def _returned(part: Message) -> dict[str, str]:
-    inner = part.get_payload()
-    if isinstance(inner, list) and inner and isinstance(inner[0], Message):
-        found = headers_of(_pairs(inner[0]))
-        if found:
+    for one in _parts(part)[:1]:
+        if found := headers_of(_pairs(one)):
             return found
     raw = _hidden_bytes(part).lstrip()
     return headers_of(_pairs(BytesHeaderParser().parsebytes(raw[: 2**20])))
