@@ -42,15 +42,22 @@ _LONGEST_AGENT: Final = 1_000
 
 
 def text_of(value: Any) -> str:  # noqa: ANN401 - JSON is anything
-    """A JSON value as text: text as it is, all else as compact JSON (`true`, `17`, `["a","b"]`)."""
+    """A JSON value as text: text as it is, all else as compact JSON (`true`, `17`, `["a","b"]`).
+
+    Raises:
+        BadEvent: it is nested too deeply to be written.
+    """
     if isinstance(value, str):
         return value
     if type(value) is int:
         return str(value)
     try:
-        return _ENCODER.encode(value).decode()
-    except (OverflowError, ValueError):  # integers beyond 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return _ENCODER.encode(value).decode()
+        except (OverflowError, ValueError):  # integers beyond 64 bits
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise BadEvent("nested too deeply", "a value is nested too deeply to be written as text") from None
 
 
 def optional_text(value: Any) -> str | None:  # noqa: ANN401 - JSON is anything
