@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,45 @@ _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _TLS: Final = {"true": "implicit", "starttls": "starttls", "none": "none", "false": "none"}
 # The library's debug lines hold whole mails.
 logging.getLogger("imapclient").setLevel(logging.WARNING)
+
+
+class Connection(IMAPClient):  # type: ignore[misc] # the library has no annotations
+    """The library's connection, which also hears what a server says just before or behind its consent to idle.
+
+    The library takes an EXISTS before the consent for a fault, and does not look into its buffer for one that came in
+    the same packet: a mail of that instant would be known only when the idling ends.
+    """
+
+    _looked = True
+    _has_news = False
+
+    def idle(self) -> None:
+        """Puts the server into IDLE mode (RFC 2177).
+
+        Raises:
+            IMAPClientError: the server does not want to.
+        """
+        self._looked = self._has_news = False
+        self._idle_tag = self._imap._command("IDLE")  # noqa: SLF001 - as the library's own
+        while (said := self._imap._get_response()) is not None:  # noqa: SLF001
+            self._has_news = self._has_news or b"EXISTS" in said
+            if self._imap.tagged_commands[self._idle_tag] is not None:
+                raise IMAPClientError("the server does not idle")
+
+    def hears_news(self, seconds: float) -> bool:
+        """Whether a mail has come or the connection is about to end, while idling; waits at most so long."""
+        began = time.monotonic()
+        looked, lines = self._looked, [] if self._has_news else self.idle_check(seconds)
+        if self._has_news or any(b"EXISTS" in line or b"BYE" in line for line in lines):
+            return True
+        # Woken without a line: the other side has hung up, which the end of idling finds out.
+        return looked and not lines and time.monotonic() - began < seconds / 2
+
+    def _poll_socket(self, sock: Any, timeout: float | None = None) -> Any:  # noqa: ANN401 - overrides the library's
+        if not self._looked:
+            self._looked = True
+            return [True]
+        return super()._poll_socket(sock, timeout)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -67,7 +107,7 @@ def check(place: Place) -> str:
     return tls
 
 
-def connect(place: Place) -> IMAPClient:
+def connect(place: Place) -> Connection:
     """A connection that is logged in.
 
     Raises:
@@ -80,7 +120,7 @@ def connect(place: Place) -> IMAPClient:
     timeout = SocketTimeout(CONNECT_SECONDS, READ_SECONDS)
     client = None
     try:
-        client = IMAPClient(box.host, box.port, ssl=tls == "implicit", ssl_context=context, timeout=timeout)
+        client = Connection(box.host, box.port, ssl=tls == "implicit", ssl_context=context, timeout=timeout)
         if tls == "starttls":
             client.starttls(context)
         _login(client, place, secret)
@@ -107,7 +147,7 @@ def connect(place: Place) -> IMAPClient:
     return client
 
 
-def open_folder(client: IMAPClient, place: Place) -> int:
+def open_folder(client: Connection, place: Place) -> int:
     """Selects the folder, read-only unless mails are to be marked; its UIDVALIDITY.
 
     Raises:
@@ -125,7 +165,7 @@ def open_folder(client: IMAPClient, place: Place) -> int:
     return int(told.get(b"UIDVALIDITY", 0))
 
 
-def list_mails(client: IMAPClient, uids: list[int]) -> list[Listed]:
+def list_mails(client: Connection, uids: list[int]) -> list[Listed]:
     """Sizes and times of some mails, those that have gone meanwhile left out."""
     found = client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"]) if uids else {}
     return [
@@ -134,7 +174,7 @@ def list_mails(client: IMAPClient, uids: list[int]) -> list[Listed]:
     ]
 
 
-def fetch_mails(client: IMAPClient, uids: list[int], most: int | None = None) -> dict[int, bytes]:
+def fetch_mails(client: Connection, uids: list[int], most: int | None = None) -> dict[int, bytes]:
     """The bytes of some mails, or their first `most`; those that have gone meanwhile are left out."""
     item = "BODY.PEEK[]" if most is None else f"BODY.PEEK[]<0.{most}>"
     found: dict[int, bytes] = {}
@@ -176,7 +216,7 @@ def _context(place: Place) -> ssl.SSLContext:
     return context
 
 
-def _login(client: IMAPClient, place: Place, secret: str) -> None:
+def _login(client: Connection, place: Place, secret: str) -> None:
     box = place.settings
     try:
         if box.auth == "xoauth2":
@@ -196,7 +236,7 @@ def _login(client: IMAPClient, place: Place, secret: str) -> None:
         ) from None
 
 
-def _abandon(client: IMAPClient | None) -> None:
+def _abandon(client: Connection | None) -> None:
     if client is not None:
         with suppress(*TROUBLE):
             client.shutdown()

@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from imapclient import SEEN, IMAPClient
+from imapclient import SEEN
 from imapclient.exceptions import IMAPClientError
 
 from adapters.mailbox import CAME_AT, FAULT, PROVIDER, SIZE
 from eventlog import Log, Record
 from gateway.arrivals import Arrivals
-from gateway.imap import TROUBLE, Listed, Place, check, connect, fetch_mails, list_mails, open_folder
+from gateway.imap import TROUBLE, Connection, Listed, Place, check, connect, fetch_mails, list_mails, open_folder
 from schemas.events import RawRequest, Stream
 from schemas.failures import LogError, SettingsError
 from schemas.instants import from_epoch_ms
@@ -143,7 +143,7 @@ class Mailbox:
             _LOG.warning("[%s] %s; trying again in %g s", self.place.section, why, seconds)
             self._stopping.wait(seconds)
 
-    def _watch(self, client: IMAPClient, uidvalidity: int) -> None:
+    def _watch(self, client: Connection, uidvalidity: int) -> None:
         """Fetches, waits for news, fetches again."""
         box = self.place.settings
         can_idle = client.has_capability("IDLE")
@@ -154,7 +154,7 @@ class Mailbox:
             elif not self._stopping.wait(box.poll_seconds):
                 client.noop()
 
-    def _fetch_new(self, client: IMAPClient, uidvalidity: int) -> None:
+    def _fetch_new(self, client: Connection, uidvalidity: int) -> None:
         """Stores all mails behind the noted UID, in groups."""
         noted = self._positions.get(self.place.key)
         last = noted[1] if noted and noted[0] == uidvalidity else 0
@@ -170,7 +170,7 @@ class Mailbox:
                 self._store(client, uidvalidity, group)
             self._positions.put(self.place.key, uidvalidity, uids[min(at + _LISTED, len(uids)) - 1])
 
-    def _store(self, client: IMAPClient, uidvalidity: int, group: Sequence[Listed]) -> None:
+    def _store(self, client: Connection, uidvalidity: int, group: Sequence[Listed]) -> None:
         cut = group[0].size > self._max_bytes
         try:
             found = fetch_mails(client, [mail.uid for mail in group], CUT_BYTES if cut else None)
@@ -190,7 +190,7 @@ class Mailbox:
                 client.add_flags([mail.uid for mail, _ in bodies], [SEEN], silent=True)
         self._positions.put(self.place.key, uidvalidity, group[-1].uid)
 
-    def _one_by_one(self, client: IMAPClient, group: Sequence[Listed]) -> dict[int, bytes]:
+    def _one_by_one(self, client: Connection, group: Sequence[Listed]) -> dict[int, bytes]:
         """Mails of a group in which the server cannot read one; that one is given up after some tries."""
         found: dict[int, bytes] = {}
         for mail in group:
@@ -245,16 +245,12 @@ def _groups(listed: Iterable[Listed], max_bytes: int) -> Iterator[list[Listed]]:
         yield group
 
 
-def _idle(client: IMAPClient, seconds: float, stopping: threading.Event) -> None:
+def _idle(client: Connection, seconds: float, stopping: threading.Event) -> None:
     """Waits until the server tells of a change, the time is over, or it is time to end."""
     client.idle()
     deadline = time.monotonic() + seconds
     while not stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-        wait = min(_LOOK_SECONDS, left)
-        began = time.monotonic()
-        if any(b"EXISTS" in line or b"BYE" in line for line in client.idle_check(wait)):
-            break
-        if time.monotonic() - began < wait / 2:  # woken without a line: the connection has ended, or soon tells more
+        if client.hears_news(min(_LOOK_SECONDS, left)):
             break
     client.idle_done()
 
@@ -267,7 +263,7 @@ def told(error: Exception) -> str:
     return " ".join(str(words).split())[:200]
 
 
-def _leave(client: IMAPClient) -> None:
+def _leave(client: Connection) -> None:
     with suppress(*TROUBLE):
         client.logout()
         return

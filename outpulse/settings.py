@@ -230,7 +230,7 @@ def _put(tree: dict[str, Any], keys: list[str], text: str) -> None:
         if not isinstance(tree, dict):
             raise SettingsError(f"OUTPULSE_{'__'.join(keys).upper()} sets a table, but {key} is a value elsewhere")
     value: Any = text
-    if text[:1] in "[{":
+    if text.startswith(("[", "{")):
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as error:

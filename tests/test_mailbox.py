@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.dovecot,
     pytest.mark.skipif(PROGRAM is None, reason="no dovecot; Debian has it in the package dovecot-imapd"),
 ]
-TEXTS = "SELECT response_text FROM response_intelligence ORDER BY 1"
+TEXTS = "SELECT rtrim(response_text, chr(10)) FROM response_intelligence ORDER BY 1"
 
 
 @pytest.fixture
@@ -148,6 +148,19 @@ def test_idling_is_renewed(home: Path, server: Dovecot) -> None:
         time.sleep(3)
         server.deliver(mail(1))
         wait_until(lambda: len(stored(home)) == 1, 15, "the mail")
+        assert server.log().count("Login:") == 1
+    finally:
+        assert stop(process) == 0
+
+
+def test_no_mail_waits_for_the_next_renewal_when_many_come_in_quick_succession(home: Path, server: Dovecot) -> None:
+    process = start("mailbox", "--home", str(home), env=server.environment())
+    try:
+        wait_until(lambda: "Login:" in server.log(), what="the login")
+        for number in range(60):  # some come between a look and the idling behind it
+            server.deliver(mail(number))
+            time.sleep(0.03)
+        wait_until(lambda: len(stored(home)) == 60, 20, "the mails")
         assert server.log().count("Login:") == 1
     finally:
         assert stop(process) == 0
