@@ -3,7 +3,6 @@
 Counts of items are recounted here from the providers' shapes; only JSON and forms are read by the project's own readers.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,13 +86,17 @@ def least_outcomes(request: RawRequest) -> int:
         return 1
     if isinstance(body, dict) and request.provider == "brevo" and isinstance(body.get("items"), list):
         return len(body["items"])
-    if (
-        isinstance(body, list)
-        and request.provider in _LISTS
-        and not (request.inbound and request.provider == "sendgrid")
-    ):
+    if request.provider == "hook" and any(empty in request.body for empty in (b"[]", b"null")):
+        return 0  # paths of a mapping give no items for them, by JMESPath
+    if isinstance(body, list) and request.provider in _LISTS and not _is_form(request):
         return len(body) - (body.count({"msys": {}}) if request.provider == "sparkpost" else 0)
     return 0 if isinstance(body, dict) and _says_nothing(request.provider, body) else 1
+
+
+def _is_form(request: RawRequest) -> bool:
+    """SendGrid's inbound mails are forms: there a list is one thing that cannot be used."""
+    at_inbound = request.inbound or "multipart" in request.headers.get("content-type", "")
+    return at_inbound and request.provider == "sendgrid"
 
 
 def _read(request: RawRequest) -> Any:
@@ -113,8 +116,3 @@ def _says_nothing(provider: str, body: dict[str, Any]) -> bool:
         greeting = str(body.get("Message")).startswith("Successfully validated SNS topic")
         return greeting or body.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation")
     return False
-
-
-def compact(value: object) -> bytes:
-    """JSON without blanks, as providers write it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
