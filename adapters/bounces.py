@@ -100,7 +100,11 @@ WORDS: Final[tuple[tuple[str, BounceClass, str], ...]] = (
     (r"(?:message|size|mail) (?:is )?too (?:large|big)|exceeds .{0,30}size|size exceeds", _SOFT, "content"),
     (r"gr[ea]y ?list|try again|try later|temporar", _SOFT, "throttle"),
     (_NOBODY, _HARD, "mailbox"),
-    (r"(?:host|domain) (?:unknown|not found)|no such (?:host|domain)|nxdomain|no mx|null mx", _HARD, "domain"),
+    (
+        r"(?:host|domain)(?: name)? (?:unknown|not found)|no such (?:host|domain)|nxdomain|no mx|null mx|unroute?able",
+        _HARD,
+        "domain",
+    ),
     (r"unable to connect|connection (?:refused|timed out|reset|failed)|no route to host", _SOFT, "domain"),
 )
 

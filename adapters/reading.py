@@ -1,5 +1,6 @@
 """How every provider's body is read: item by item, so that a bad one never costs its neighbours."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -275,11 +276,15 @@ def with_sender(ours: dict[str, str], sender: object) -> dict[str, str]:
     return ours
 
 
+_WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?", re.ASCII)
+_SHORT_OFFSET: Final = re.compile(r"(.*:\d\d(?:\.\d+)?[+-]\d\d):?(\d\d)?", re.ASCII)
+
+
 def time_text(value: object) -> object:
-    """A time as it is, but `2026-01-05 10:00:00` as the UTC that it means."""
-    if isinstance(value, str) and len(value) >= _WITHOUT_ZONE and value[10] == " " and value[-1].isdigit():
-        return value[:10] + "T" + value[11:] + "Z"
-    return value
-
-
-_WITHOUT_ZONE: Final = len("2026-01-05 10:00:00")
+    """A time as it is, but `2026-01-05 10:00:00` as the UTC that it means, and an offset `+00` or `+0000` as `+00:00`."""
+    if not isinstance(value, str):
+        return value
+    if _WITHOUT_ZONE.fullmatch(value):
+        return value + "Z"
+    offset = _SHORT_OFFSET.fullmatch(value)
+    return f"{offset[1]}:{offset[2] or '00'}" if offset else value

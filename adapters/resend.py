@@ -33,6 +33,7 @@ from adapters.reading import (
     read_items,
     receipt_of,
     said_by_code,
+    time_text,
     whole_rejected,
     with_sender,
 )
@@ -154,7 +155,7 @@ def _inbound(item: dict[str, Any], receipt: Receipt, event_id: str | None) -> In
         subject=optional_text(data.get("subject")),
         headers=headers,
         recipient=next((one for one in received if one), None),
-        at_ms=occurred_ms(item.get("created_at"), receipt),
+        at_ms=occurred_ms(time_text(item.get("created_at")), receipt),
         event_id=event_id,
         attributes={"email_id": str(data["email_id"])} if data.get("email_id") else {},
     )
@@ -168,7 +169,7 @@ def _events(told: Any, receipt: Receipt, event_id: str | None) -> Iterator[Event
     kind, bounce_class, reason = _outcome(kind, data, attributes)
     click = inner(data, "click") if kind is Kind.CLICKED else {}
     # The mail's own created_at lies in `data`; the event's stands beside it.
-    at_ms = occurred_ms(click.get("timestamp") or item.get("created_at"), receipt)
+    at_ms = occurred_ms(time_text(click.get("timestamp") or item.get("created_at")), receipt)
     if click:
         add_client(attributes, click.get("ipAddress"), click.get("userAgent"))
     ours = with_sender(handed_back(_tags(data.get("tags")), attributes), data.get("from"))

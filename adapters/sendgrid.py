@@ -99,8 +99,9 @@ def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
     Raises:
         RequestRefused: 401 for a bad, missing or stale proof, 403 where no secret is set.
     """
-    setting = "inbound_public_keys" if request.inbound else "public_keys"
-    keys = settings.inbound_public_keys if request.inbound else settings.public_keys
+    inbound = _is_inbound(request)
+    setting = "inbound_public_keys" if inbound else "public_keys"
+    keys = settings.inbound_public_keys if inbound else settings.public_keys
     if needs_signature(name, setting, keys, settings):
         _check_signature(request, _loaded(setting, tuple(keys)), now_ms)
     check_credentials(request, settings)
@@ -148,12 +149,17 @@ def _load(text: str) -> ec.EllipticCurvePublicKey | None:
 
 def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item of the batch; never raises."""
-    if request.inbound:
+    if _is_inbound(request):
         return _inbound(request)
     try:
         return read_items(_items(body_of(request)), receipt_of(request), _event)
     except BadEvent as bad:
         return whole_rejected(request, bad)
+
+
+def _is_inbound(request: RawRequest) -> bool:
+    """Whether it is Inbound Parse: by its URL, or as a multipart form, which events never are."""
+    return request.inbound or request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def _inbound(request: RawRequest) -> Parsed:

@@ -54,6 +54,8 @@ CASES: list[tuple[str, BounceClass | None, str | None]] = [
     ("501 syntax error", SOFT, None),
     ("unknown user", HARD, "mailbox"),
     ("host not found", HARD, "domain"),
+    ("Host or domain name not found. Name service error for name=firm.example", HARD, "domain"),
+    ("connection timed out", SOFT, "domain"),
     ("mailbox is full", SOFT, "mailbox"),
     ("550 5.1.10 null MX", HARD, "domain"),
     ("550 5.2.0 mailbox trouble", SOFT, "mailbox"),
