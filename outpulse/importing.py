@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters import REGISTRY
-from adapters.contract import Parsed
+from adapters.contract import Parsed, Rejected
 from adapters.histories import LISTS, described, format_of_item, formats_of_columns, read
 from adapters.histories.formats import CsvFormat, JsonFormat, column
 from adapters.localtimes import zone_of
@@ -84,7 +84,7 @@ def _check(options: Options) -> None:
 def _import(home: Home, file: RowFile, options: Options) -> None:
     from flows.files import EventFile, content_id
 
-    reader = _mapped_reader(options) if options.mapping else _reader(file, options)
+    reader = reader_of(file, options)
     spool = home.path / "spool"
     spool.mkdir(exist_ok=True)
     identity = content_id(file.path)
@@ -113,7 +113,7 @@ def _import(home: Home, file: RowFile, options: Options) -> None:
     )
 
 
-class _Reader(Protocol):
+class Reader(Protocol):
     """Turns rows into events."""
 
     provider: str
@@ -129,12 +129,15 @@ class _Reader(Protocol):
         ...
 
 
-def _reader(file: RowFile, options: Options) -> _Reader:
-    """The reader of a provider's export, by the file's columns or its first object.
+def reader_of(file: RowFile, options: Options) -> Reader:
+    """The reader of a file: by the mapping that is told, else of a provider's export, by its columns or first object.
 
     Raises:
         OutpulseError: unknown, or it could be several providers'.
     """
+    if options.mapping is not None:
+        name = options.provider or options.mapping.stem
+        return _MappedReader(Mapped(name, read_mapping(options.mapping)), options.mapping)
     zone = zone_of(options.time_zone)
     if file.header is not None:
         columns = [column(name) for name in file.header]
@@ -145,19 +148,25 @@ def _reader(file: RowFile, options: Options) -> _Reader:
         if not fitting:
             raise _unknown(file, "columns", file.header, CsvFormat, options.provider)
         return _CsvReader(fitting[0], zone)
-    with closing(RowFile(file.path)) as look:
-        for row in look.rows():
-            if row.bad is not None:
-                continue
-            for item in _items_of(row, options.provider):
-                if isinstance(item, dict):
-                    found = format_of_item(item, options.provider)
-                    if found is None:
-                        raise _unknown(file, "an object with the keys", list(item), JsonFormat, options.provider)
-                    return _JsonReader(found, zone)
-    if options.provider is None:
+    first = _first_object(file.path, options.provider)
+    if first is None and options.provider is not None:
+        none = JsonFormat(provider=options.provider, what="no objects", keys=frozenset(), tell=_nothing)
+        return _JsonReader(none, zone)
+    if first is None:
         raise OutpulseError(f"{file.path}: no object is in it; valid is JSON or NDJSON of {described(JsonFormat)}")
-    return _JsonReader(JsonFormat(provider=options.provider, what="no objects", keys=frozenset(), tell=_nothing), zone)
+    found = format_of_item(first, options.provider)
+    if found is None:
+        raise _unknown(file, "an object with the keys", list(first), JsonFormat, options.provider)
+    return _JsonReader(found, zone)
+
+
+def _first_object(path: Path, provider: str | None) -> dict[str, Any] | None:
+    with closing(RowFile(path)) as look:
+        for row in look.rows():
+            for item in () if row.bad is not None else _items_of(row, provider):
+                if isinstance(item, dict):
+                    return item
+    return None
 
 
 def _nothing(*_: object) -> list[Event]:
@@ -264,15 +273,7 @@ class _MappedReader:
         return self._mapped.read([item], _UNKNOWN)
 
 
-def _mapped_reader(options: Options) -> _Reader:
-    assert options.mapping is not None  # noqa: S101 - asked by the caller
-    name = options.provider or options.mapping.stem
-    return _MappedReader(Mapped(name, read_mapping(options.mapping)), options.mapping)
-
-
 def _rejected(reason: str, detail: str) -> Parsed:
-    from adapters.contract import Rejected
-
     return Parsed(rejected=[Rejected(reason, detail, b"")])
 
 
@@ -290,7 +291,7 @@ class _Writer:
         self._lines: list[bytes | Callable[[Event], bytes]] = []
         self._letters = 0
 
-    def add(self, row: Row, reader: _Reader) -> None:
+    def add(self, row: Row, reader: Reader) -> None:
         """One row's events and dead letters."""
         if row.bad is not None:
             self._reject(row, row.raw or b"", *row.bad)

@@ -59,6 +59,8 @@ class RowFile:
             raise OutpulseError(f"{path} cannot be read: {why}") from None
         self._rest = _Text(start, self._text)
         self._start = start.lstrip()
+        if not self._start and self._bytes.fault is not None:
+            raise OutpulseError(f"{path} cannot be read: {self._bytes.fault}")
         if not self._start:
             raise OutpulseError(f"{path} is empty; valid are CSV, JSON and NDJSON files")
         self.header: list[str] | None = None
@@ -77,15 +79,15 @@ class RowFile:
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order. Where the file is damaged they end, and `fault` is set."""
-        try:
-            if self.header is not None:
-                yield from self._csv_rows(self.header)
-            elif _is_by_lines(self._start):
-                yield from self._json_lines()
-            else:
-                yield from _numbered(values_of(self._rest.read))
-        except _DAMAGED as error:
-            self.fault = OutpulseError(f"{self.path} is damaged: {error}; the rows before that have landed")
+        if self.header is not None:
+            yield from self._csv_rows(self.header)
+        elif _is_by_lines(self._start):
+            yield from self._json_lines()
+        else:
+            yield from _numbered(values_of(self._rest.read))
+        if self._bytes.fault is not None:
+            why = str(self._bytes.fault)
+            self.fault = OutpulseError(f"{self.path} is damaged: {why}; the rows before that have landed")
 
     def _opened(self) -> io.TextIOBase:
         magic = self._file.read(4)
@@ -95,7 +97,8 @@ class RowFile:
             unpacked = cast("IO[bytes]", gzip.GzipFile(fileobj=self._file))
         elif magic == b"PK\x03\x04":
             unpacked = self._unzipped()
-        buffered = io.BufferedReader(cast("io.RawIOBase", unpacked), 2**18)
+        self._bytes = _Mended(unpacked)
+        buffered = io.BufferedReader(self._bytes, 2**18)
         mark = buffered.peek(4)
         encoding = next((name for sign, name in _MARKS if mark.startswith(sign)), "utf-8")
         return io.TextIOWrapper(buffered, encoding=encoding, errors="replace", newline="")
@@ -173,6 +176,29 @@ def _numbered(found: Iterator[tuple[str | None, Any] | Damaged]) -> Iterator[Row
             yield Row(number, None, one.raw, ("not JSON", one.why))
         else:
             yield Row(number, one[1], list_name=one[0])
+
+
+class _Mended(io.RawIOBase):
+    """A file that ends where it is damaged; `fault` is what was found there."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.fault: Exception | None = None
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        """The next bytes."""
+        size = min(len(buffer), 2**16)
+        read = getattr(self._file, "read1", self._file.read)  # of a packed file no more than can be unpacked
+        try:
+            part: bytes = b"" if self.fault is not None else read(size)
+        except _DAMAGED as error:
+            self.fault, part = error, b""
+        buffer[: len(part)] = part
+        return len(part)
 
 
 class _Text:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from adapters.facts import optional_text
+from adapters.facts import OUR_KEYS, optional_text
 from adapters.histories.formats import CsvFormat, Item, JsonFormat, cell, ours, plain, without_empty
 from adapters.localtimes import time_ms
 from adapters.reading import Receipt, address_of, event_of, inner, occurred_ms, with_sender
@@ -48,6 +48,7 @@ def _activity(item: Item, zone: ZoneInfo) -> Iterator[Event | Item]:
             message_id=optional_text(inner(email, "message").get("id")),
             recipient=inner(email, "recipient").get("email"),
             sender=email.get("from"),
+            tags=email.get("tags"),
         )
         return
     data = {"id": item.get("id"), "created_at": from_epoch_ms(at_ms), "email": email, "morph": item.get("morph")}
@@ -60,16 +61,17 @@ def _row(row: Item, zone: ZoneInfo) -> Iterator[Event | Item]:
     at_ms = time_ms(cell(row, "date", "createdat", "timestamp", "time"), zone)
     recipient, sender = cell(row, "recipient", "recipientemail", "to"), cell(row, "sender", "from", "senderemail")
     event_id, message_id = cell(row, "id", "activityid"), cell(row, "messageid")
-    if plain(told) == "queued":
-        yield _queued(at_ms, event_id=event_id, message_id=message_id, recipient=recipient, sender=sender)
-        return
     tags = [one.strip() for one in (row.get("tags") or "").replace(";", ",").split(",") if one.strip()]
+    tags += [f"{key}:{value}" for key, value in ours(row).items()]
+    if plain(told) == "queued":
+        yield _queued(at_ms, event_id=event_id, message_id=message_id, recipient=recipient, sender=sender, tags=tags)
+        return
     data = {
         "id": event_id,
         "created_at": from_epoch_ms(at_ms),
         "email": recipient,
         "message_id": message_id,
-        "tags": tags + [f"{key}:{value}" for key, value in ours(row).items()],
+        "tags": tags,
         "from": sender,
         "subject": row.get("subject"),
         "morph": without_empty({"reason": cell(row, "reason", "details"), "url": cell(row, "url", "link")}),
@@ -77,7 +79,11 @@ def _row(row: Item, zone: ZoneInfo) -> Iterator[Event | Item]:
     yield {"type": NAMES.get(plain(told), told), "data": without_empty(data)}
 
 
-def _queued(at_ms: int, *, event_id: str | None, message_id: str | None, recipient: object, sender: object) -> Event:
+def _queued(
+    at_ms: int, *, event_id: str | None, message_id: str | None, recipient: object, sender: object, tags: object
+) -> Event:
+    pairs = [tag.partition(":") for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    keys = {key.strip(): value.strip() for key, _, value in pairs if key.strip() in OUR_KEYS and value.strip()}
     return event_of(
         "mailersend",
         _UNKNOWN,
@@ -87,7 +93,7 @@ def _queued(at_ms: int, *, event_id: str | None, message_id: str | None, recipie
         message_id=message_id,
         recipient=address_of(recipient),
         attributes={},
-        ours=with_sender({}, sender),
+        ours=with_sender(keys, sender),
     )
 
 
