@@ -81,6 +81,17 @@ def read_items(
     return Parsed(events, [], rejected)
 
 
+def joined(parts: Iterable[Parsed]) -> Parsed:
+    """What several readings say, in their order."""
+    whole = Parsed(events=[], replies=[], rejected=[])
+    for part in parts:
+        before = len(whole.events)
+        whole.rejected.extend(msgspec.structs.replace(bad, after=bad.after + before) for bad in part.rejected)
+        whole.events.extend(part.events)
+        whole.replies.extend(part.replies)
+    return whole
+
+
 def object_of(item: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON is anything
     """The item, if it is a JSON object.
 
@@ -104,12 +115,12 @@ def kind_of(provider: str, told: object, vocabulary: Mapping[str, Kind]) -> Kind
     Raises:
         BadEvent: no name, or one that has no kind here (`unmapped: NAME`).
     """
+    kind = vocabulary.get(told) if told.__class__ is str else None
+    if kind is not None:
+        return kind
     if not isinstance(told, str) or not told:
         raise BadEvent("kind missing", f"the event's name is {text_of(told)!r:.80}, valid is a name")
-    kind = vocabulary.get(told)
-    if kind is None:
-        raise unmapped(provider, told)
-    return kind
+    raise unmapped(provider, told)
 
 
 def unmapped(provider: str, told: str) -> BadEvent:
@@ -246,7 +257,9 @@ def bare_id(value: object) -> str | None:
 
 def address_of(value: object) -> str | None:
     """The bare address in a text; None where there is none."""
-    return (bare_address(value) or None) if isinstance(value, str) and value else None
+    if value.__class__ is not str or not value:
+        return None
+    return (bare_address(value) or None) if "<" in value else value
 
 
 def custom_object(told: object) -> dict[str, Any]:
