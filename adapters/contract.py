@@ -62,7 +62,8 @@ class ProofSettings(Protocol):
 class Adapter(Protocol):
     """What a provider's module offers: the module itself is the adapter.
 
-    It may also offer `replay_key(request) -> bytes | None`, what an exact repeat of a proven request has in common with it:
+    It may also offer `FAMILIES`, the provider's own classes of refusals to the families of `adapters.bounces`;
+    `replay_key(request) -> bytes | None`, what an exact repeat of a proven request has in common with it:
     the gateway stores a key once; and `confirmation_url(request, settings) -> str | None`, a URL that the gateway visits
     when such a request was stored.
     """

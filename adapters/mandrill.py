@@ -27,6 +27,7 @@ from adapters.reading import (
     event_of,
     handed_back,
     inner,
+    joined,
     kind_of,
     object_of,
     occurred_ms,
@@ -135,14 +136,19 @@ def parse(request: RawRequest) -> Parsed:
         items = _items(request)
     except BadEvent as bad:
         return whole_rejected(request, bad)
-    mails = [item for item in items if isinstance(item, dict) and item.get("event") == "inbound"]
-    if not mails:
-        return read_items(items, receipt_of(request), _event)
     receipt = receipt_of(request)
-    found = read_mails(mails, receipt, lambda item: _inbound(item, receipt))
-    others = [item for item in items if not (isinstance(item, dict) and item.get("event") == "inbound")]
-    events = read_items(others, receipt, _event)
-    return Parsed(events.events + found.events, found.replies, events.rejected + found.rejected)
+    if not any(_is_mail(item) for item in items):
+        return read_items(items, receipt, _event)
+    return joined(
+        read_mails([item], receipt, lambda mail: _inbound(mail, receipt))
+        if _is_mail(item)
+        else read_items([item], receipt, _event)
+        for item in items
+    )
+
+
+def _is_mail(item: object) -> bool:
+    return isinstance(item, dict) and item.get("event") == "inbound"
 
 
 def _inbound(item: dict[str, Any], receipt: Receipt) -> Inbound:

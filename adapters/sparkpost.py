@@ -23,6 +23,7 @@ from adapters.reading import (
     event_of,
     handed_back,
     inner,
+    joined,
     kind_of,
     object_of,
     occurred_ms,
@@ -118,12 +119,13 @@ def parse(request: RawRequest) -> Parsed:
     except BadEvent as bad:
         return whole_rejected(request, bad)
     items = [item for item in (body if isinstance(body, list) else [body]) if item != {"msys": {}}]
-    mails = [item for item in items if _is_mail(item)]
-    if not mails:
-        return read_items(items, receipt_of(request), _event)
-    found = read_mails(mails, receipt_of(request), _inbound)
-    events = read_items([item for item in items if not _is_mail(item)], receipt_of(request), _event)
-    return Parsed(events.events + found.events, found.replies, events.rejected + found.rejected)
+    receipt = receipt_of(request)
+    if not any(_is_mail(item) for item in items):
+        return read_items(items, receipt, _event)
+    return joined(
+        read_mails([item], receipt, _inbound) if _is_mail(item) else read_items([item], receipt, _event)
+        for item in items
+    )
 
 
 def _is_mail(item: object) -> bool:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from adapters import REGISTRY, Adapter, Parsed
 from adapters.facts import bare_address, class_by_code, machine_by_agent
+from adapters.reading import time_text
 from outpulse.settings import ProviderSettings
 from schemas.events import BounceClass, RawRequest
 from schemas.failures import RequestRefused
@@ -440,6 +441,8 @@ def test_a_user_agent_tells_machines_from_people(agent: str, machine: bool | Non
         ("452 4.2.2 full", BounceClass.SOFT),
         ("552-5.2.2 full", BounceClass.SOFT),
         ("550 5.1.1 no such user", None),
+        ("5.0.0 then 5.7.1", BounceClass.BLOCK),
+        ("Exim 4.94.2 said 5.2.2", BounceClass.SOFT),
         ("from 192.5.7.1 refused", None),
         ("no code", None),
         ("", None),
@@ -447,6 +450,43 @@ def test_a_user_agent_tells_machines_from_people(agent: str, machine: bool | Non
 )
 def test_an_enhanced_code_says_full_or_policy(text: str, found: BounceClass | None) -> None:
     assert found is class_by_code(text)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ("2026-01-05 10:00:00", "2026-01-05 10:00:00Z"),
+        ("2026-01-05T10:00:00.5", "2026-01-05T10:00:00.5Z"),
+        ("2026-01-05 10:00:00+00", "2026-01-05 10:00:00+00:00"),
+        ("2026-01-05 10:00:00.894719+0130", "2026-01-05 10:00:00.894719+01:30"),
+        ("2026-01-05T10:00:00-05:00", "2026-01-05T10:00:00-05:00"),
+        ("2026-01-05T10:00:00Z", "2026-01-05T10:00:00Z"),
+        ("2026-01-05", "2026-01-05"),
+        (1767607200, 1767607200),
+        (None, None),
+    ],
+)
+def test_a_time_without_a_zone_is_utc_and_a_short_offset_is_completed(told: object, read: object) -> None:
+    assert read == time_text(told)
+
+
+def test_an_endless_user_agent_is_judged_and_not_kept() -> None:
+    assert machine_by_agent("x" * 2_000_000 + "bot") is True
+    assert machine_by_agent("x" * 2_000_000) is False
+
+
+def test_mails_among_events_keep_their_place() -> None:
+    events = [
+        {"event": "send", "ts": NOW_S - 60, "_id": f"m{n}", "msg": {"email": "ada@example.com"}} for n in range(2)
+    ]
+    raw = "From: ada@example.com\nMessage-ID: <r1@example.com>\n\nyes"
+    mail = {"event": "inbound", "ts": NOW_S - 60, "msg": {"raw_msg": raw, "email": "us@brightloom.example"}}
+    body = SAMPLES["mandrill"].body([events[0], mail, None, events[1], mail | {"ts": 1}])
+
+    parsed = REGISTRY["mandrill"].parse(request_of("mandrill", body))
+
+    assert [event.message_id for event in parsed.events] == ["m0", "r1@example.com", "m1"]
+    assert [bad.after for bad in parsed.rejected] == [2, 3]
 
 
 def test_an_address_is_freed_of_its_display_name() -> None:
