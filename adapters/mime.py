@@ -12,6 +12,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
+from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Final
 
@@ -25,11 +26,18 @@ __all__ = ["Mail", "addresses_in", "date_ms", "headers_of", "ids_in", "in_charse
 _MOST_PARTS: Final = 200
 _MOST_NESTED: Final = 100
 """The standard library's parser calls itself for each multipart in another; at some 300 it ends with a RecursionError."""
-_MOST_STEPS: Final = 50_000_000
-"""It also looks at every line once for each multipart around it: 50 million looks take 3 s, so beyond them a mail is cut."""
+_MOST_STEPS: Final = 20_000_000
+"""It also looks at every line once for each multipart around it: 20 million looks take 1.5 s, so beyond them a mail is cut."""
+_MOST_DELIMITERS: Final = 10_000
+"""A part costs it 20 µs, however small."""
+_LONGEST_PART: Final = 2**20
+"""Bytes of headers, and of a report's machine-readable part, that are read: 10,000 recipients and more."""
 _MOST_HEADERS: Final = 1_000
 _LONGEST_HEADER: Final = 2**16
+_MOST_BLOCKS: Final = 10_000
 _NESTING: Final = re.compile(rb"boundary\s*=|message/(?:rfc822|global|news|external)", re.IGNORECASE)
+_DELIMITER: Final = re.compile(rb"[\r\n]--")
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _ENCODED: Final = frozenset({"base64", "quoted-printable"})
@@ -80,19 +88,48 @@ def read_mail(raw: bytes) -> Mail:
     )
 
 
+class _Readable(Compat32):
+    """The lenient policy, with bytes beyond ASCII in headers read as the UTF-8 that RFC 6532 allows."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        del name
+        raw = str(value)[:_LONGEST_HEADER]
+        return raw if raw.isascii() else in_charset(raw.encode("utf-8", "surrogateescape"), None)
+
+
+_POLICY: Final = _Readable()
+
+
 def _parsed(raw: bytes) -> Message:
-    """The standard library's tree of a mail, of one that would keep it busy only of the beginning."""
+    """The standard library's tree of a mail."""
+    try:
+        return message_from_bytes(_tamed(raw), policy=_POLICY)
+    except Exception:  # noqa: BLE001 - its bugs with hostile mails are many; the headers are read line by line
+        return BytesHeaderParser(policy=_POLICY).parsebytes(raw[: 2**20])
+
+
+def _tamed(raw: bytes) -> bytes:
+    """A mail, without what would keep the parser busy for minutes."""
+    end = _HEAD_END.search(raw)
+    if end and end.start() > _LONGEST_PART:
+        raw = raw[: raw.rfind(b"\n", 0, _LONGEST_PART) + 1] + raw[end.start() :]
     nested = 0
     for nested, found in enumerate(_NESTING.finditer(raw), 1):
         if nested > _MOST_NESTED:
             raw = raw[: found.start()]
             break
-    while (nested + 1) * (raw.count(b"\n") + raw.count(b"\r")) > _MOST_STEPS * 2:
+    if not nested:
+        return raw
+    for parts, found in enumerate(_DELIMITER.finditer(raw), 1):
+        if parts > _MOST_DELIMITERS:
+            raw = raw[: found.start()]
+            break
+    blocks = raw.find(b"delivery-status", end.end() if end else 0)
+    if blocks >= 0 and (raw.find(b"\n--", blocks) + 1 or len(raw)) - blocks > _LONGEST_PART:
+        raw = raw[: blocks + _LONGEST_PART]
+    while (nested + 1) * (raw.count(b"\n") + raw.count(b"\r") - raw.count(b"\r\n")) > _MOST_STEPS:
         raw = raw[: len(raw) // 2]
-    try:
-        return message_from_bytes(raw)
-    except Exception:  # noqa: BLE001 - its bugs with hostile mails are many; the headers are read line by line
-        return BytesHeaderParser().parsebytes(raw[: 2**20])
+    return raw
 
 
 def _parameter(message: Message, name: str) -> str | None:
@@ -102,9 +139,8 @@ def _parameter(message: Message, name: str) -> str | None:
 
 
 def _pairs(message: Message) -> list[tuple[str, str]]:
-    """A mail's headers in order; bytes that are no ASCII as the UTF-8 that RFC 6532 allows."""
-    raw = [(key, str(value)[:_LONGEST_HEADER]) for key, value in list(message.raw_items())[:_MOST_HEADERS]]
-    return [(key, in_charset(value.encode("utf-8", "surrogateescape"), None)) for key, value in raw]
+    """A mail's headers in order."""
+    return [(key, str(value)) for key, value in message.items()[:_MOST_HEADERS]]
 
 
 def _inner(part: Message) -> list[Message]:
@@ -153,7 +189,7 @@ def _filename(part: Message) -> str | None:
         return "attachment"
     if shown and not name:
         return None
-    raw = str(name or "attachment")[:_LONGEST_HEADER].encode("utf-8", "surrogateescape")
+    raw = str(name or "attachment").encode("utf-8", "surrogateescape")
     return " ".join(decoded(in_charset(raw, None)).split()) or "attachment"
 
 
@@ -167,10 +203,8 @@ def _text_of(part: Message, depth: int) -> str:
     if part.get_content_type() != "multipart/alternative":
         found = [_text_of(one, depth + 1) for one in inner]
         return "\n".join(text for text in found if text.strip())
-    for one in (
-        *(one for one in inner if not _is_rich(one)),
-        *reversed(inner),
-    ):  # later ones are nearer to the original
+    plain = [one for one in inner if not _is_rich(one)]
+    for one in (*plain, *reversed(inner)):  # later ones are nearer to the original
         if (text := _text_of(one, depth + 1)).strip():
             return text
     return ""
@@ -263,11 +297,22 @@ def ids_in(text: str | None) -> list[str]:
 def _blocks(part: Message) -> list[dict[str, str]]:
     """The groups of fields in a report's machine-readable part."""
     if part.is_multipart() and str(part.get("content-transfer-encoding", "")).strip().lower() not in _ENCODED:
-        groups = [headers_of(_pairs(one)) for one in _parts(part)[:_MOST_HEADERS]]
+        groups = [group for one in _parts(part)[:_MOST_BLOCKS] for group in _groups_of(one)]
     else:
-        texts = re.split(rb"\r?\n[ \t]*\r?\n", _hidden_bytes(part))[:_MOST_HEADERS]
-        groups = [headers_of(_pairs(BytesHeaderParser().parsebytes(one.lstrip()))) for one in texts]
+        groups = _fields_of(_hidden_bytes(part))
     return [group for group in groups if group]
+
+
+def _groups_of(message: Message) -> list[dict[str, str]]:
+    """A group that the parser has taken for a mail's headers, and those that it has taken for its text."""
+    below = message.get_payload()
+    more = _fields_of(below.encode("utf-8", "surrogateescape")) if isinstance(below, str) and below.strip() else []
+    return [headers_of(_pairs(message)), *more]
+
+
+def _fields_of(raw: bytes) -> list[dict[str, str]]:
+    texts = re.split(rb"\r?\n[ \t]*\r?\n", raw)[:_MOST_BLOCKS]
+    return [headers_of(_pairs(BytesHeaderParser(policy=_POLICY).parsebytes(one.lstrip()))) for one in texts]
 
 
 def _hidden_bytes(part: Message) -> bytes:
@@ -285,4 +330,4 @@ def _returned(part: Message) -> dict[str, str]:
         if found := headers_of(_pairs(one)):
             return found
     raw = _hidden_bytes(part).lstrip()
-    return headers_of(_pairs(BytesHeaderParser().parsebytes(raw[: 2**20])))
+    return headers_of(_pairs(BytesHeaderParser(policy=_POLICY).parsebytes(raw[: 2**20])))

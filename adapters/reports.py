@@ -208,15 +208,15 @@ def _in_words(mail: Mail, notice: str, returned: dict[str, str]) -> list[Finding
     """
     named = addresses_in(mail.headers.get("x-failed-recipients"))
     sections = _sections(notice)
+    is_delay = _DELAYED.search(f"{mail.headers.get('subject', '')}\n{notice}") and not _FINAL.search(notice)
     if named:
         whole = {recipient: sections.get(recipient, notice) for recipient in named}
     else:
-        whole = {recipient: text for recipient, text in sections.items() if _tells(text)}
-    if not whole and _tells(notice):
+        whole = {recipient: text for recipient, text in sections.items() if is_delay or _tells(text)}
+    if not whole and (is_delay or _tells(notice)):
         whole = {next(iter(addresses_in(returned.get("to"))), ""): notice}
     if not whole:
         raise BadEvent("unmapped: bounce in words", "a mail of a mail server that names no refusal")
-    is_delay = _DELAYED.search(f"{mail.headers.get('subject', '')}\n{notice}") and not _FINAL.search(notice)
     return [_worded(recipient or None, text, is_delay=bool(is_delay)) for recipient, text in whole.items()]
 
 

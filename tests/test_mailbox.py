@@ -244,16 +244,9 @@ def test_a_renumbered_mailbox_is_not_stored_twice(home: Path, server: Dovecot) -
     assert [r.url.split("/")[-1] for r in stored(home)] == ["1", "2", "3", "4", "5", "6"]
     assert len({r.url.split("/")[-2] for r in stored(home)}) == 2  # the two UIDVALIDITYs
     assert fetch(home, server).stdout == "mailbox: 0 mails read\n"
-
-
-def test_lost_positions_cost_nothing_but_time(home: Path, server: Dovecot) -> None:
-    for number in range(5):
-        server.deliver(mail(number))
-    fetch(home, server)
-    (home / "mailbox.sqlite").unlink()
-
-    assert fetch(home, server).stdout == "mailbox: 5 mails read\n"
-    assert len(stored(home)) == 5
+    (home / "mailbox.sqlite").unlink()  # the noted positions; losing them costs only time
+    assert fetch(home, server).stdout == "mailbox: 6 mails read\n"
+    assert len(stored(home)) == 6
 
 
 def test_a_deleted_mail_is_passed_over(home: Path, server: Dovecot) -> None:
