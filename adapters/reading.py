@@ -270,7 +270,7 @@ def custom_object(told: object) -> dict[str, Any]:
 
 
 def _read_text(told: str) -> Any:  # noqa: ANN401 - JSON is anything
-    if told.lstrip()[:1] != "{":
+    if told[:1] != "{" and told.lstrip()[:1] != "{":
         return {}
     try:
         return _DECODE(told)
