@@ -49,32 +49,47 @@ FACT_SCHEMA: Final = pa.schema(
         ("day", pa.int32()),
         ("fact", pa.uint64()),
         ("delivery", pa.uint64()),
-        ("alias", pa.uint64()),
+        ("mail", pa.uint64()),
+        ("address", pa.uint64()),
     ]
 )
 """Columns of a batch of facts: the Event fields (`attributes` as JSON text), where it came from, the UTC day of
-`occurred_at` since 1970, and three 64-bit hashes: `fact` of the event's identity within its day, `delivery` of its delivery
-key, `alias` of (provider, message_id, recipient) where there is a message_id."""
+`occurred_at` since 1970, and 64-bit hashes: `fact` of the event's identity within its day, `delivery` of its delivery key,
+`mail` and `address` of the message's id and its recipient, by which replies and reports that came as mail find it (null
+for those themselves)."""
 
 
-IDENTITY_VERSION: Final = 2
+IDENTITY_VERSION: Final = 3
 """Raised when the hashes are made of other columns; a lake with others has them made anew."""
+
+_TOLD_BY_MAIL: Final = ("from", "in_reply_to", "references", "original_message_id")
+_REPORTED: Final = ("bounced", "deferred", "delivered", "complained", "unsubscribed", "failed")
+CAME_AS_MAIL: Final = f"""CASE WHEN delivery_id IS NOT NULL OR attributes IS NULL THEN false
+    WHEN kind = 'replied' THEN {" OR ".join(f"contains(attributes::VARCHAR, '{chr(34)}{k}{chr(34)}')" for k in _TOLD_BY_MAIL)}
+    WHEN kind IN {_REPORTED} THEN contains(attributes::VARCHAR, '"report"') ELSE false END"""
+"""SQL: whether a fact came as a mail that nobody has tied to a delivery: a reply, or a report about a message.
+
+Its own message id and recipient are those of that mail, so they name no delivery; `sinks.links` finds the one it is about.
+"""
+MAIL_HASH: Final = "hash('i', split_part({}, '@', 1))"
+"""SQL: the hash of a mail's id. Providers show theirs with or without the host, so what stands before the `@` counts."""
+ADDRESS_HASH: Final = "hash('a', lower({}))"
+
+
+ALIAS: Final = "CASE WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"
+"""SQL: the delivery key of an event that has no delivery_id (data model, "How they are derived")."""
 
 
 def identities() -> Mapping[str, str]:
-    """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release.
-
-    A reply that came as mail has a message id of its own: it belongs to the message that it answers, to its sender.
-    """
-    answers = "kind = 'replied' AND contains(attributes::VARCHAR, '\"original_message_id\"')"
-    answered = "json_extract_string(attributes, '$.{}')"
-    alias = f"""CASE WHEN {answers}
-            THEN hash('m', provider, {answered.format("original_message_id")}, {answered.format("from")})
-            WHEN message_id IS NOT NULL THEN hash('m', provider, message_id, recipient) END"""
+    """The hashes of `FACT_SCHEMA` as SQL over event columns; DuckDB's `hash` is fixed by the pinned release."""
     return {
         "fact": "hash(provider, event_id, kind, recipient)",
-        "delivery": f"CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id) ELSE {alias} END",
-        "alias": alias,
+        "delivery": f"""CASE WHEN delivery_id IS NOT NULL THEN hash('d', delivery_id)
+            WHEN message_id IS NOT NULL THEN {ALIAS}
+            WHEN {CAME_AS_MAIL} THEN hash('r', provider, event_id, recipient) END""",
+        "mail": f"CASE WHEN message_id IS NOT NULL AND NOT ({CAME_AS_MAIL}) THEN {MAIL_HASH.format('message_id')} END",
+        "address": f"""CASE WHEN recipient IS NOT NULL AND NOT ({CAME_AS_MAIL})
+            THEN {ADDRESS_HASH.format("recipient")} END""",
     }
 
 

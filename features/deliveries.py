@@ -35,6 +35,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "meeting_held": "kind = 'meeting_held'",
     "meeting_no_show": "kind = 'meeting_no_show'",
     "opportunity_created": "kind = 'opportunity_created'",
+    "suspect": "",  # no single event sets it, see features.suspicion
 }
 """One bit for each thing that may have happened to a delivery, in this order, and when an event sets it."""
 
@@ -65,6 +66,8 @@ COUNTS: Final[Mapping[str, str]] = {
     "opened": has("opened"),
     "machine_opened": has("machine_opened"),
     "clicked": has("clicked"),
+    "opened_strict": f"({has('opened')} AND NOT {has('suspect')})",
+    "clicked_strict": f"({has('clicked')} AND NOT {has('suspect')})",
     "replied": has("replied"),
     "meetings": has("meeting_booked"),
     "bounced": has(*_BOUNCED),
@@ -81,7 +84,7 @@ COUNTS: Final[Mapping[str, str]] = {
 
 def flags_of_event() -> str:
     """SQL: the bits that one event sets, as BIGINT."""
-    simple = {k: v for k, v in FLAGS.items() if " AND " not in v}
+    simple = {k: v for k, v in FLAGS.items() if v and " AND " not in v}
     whens = " ".join(f"WHEN '{kind}' THEN {_BIT[kind]}" for kind in simple)
     pair = "WHEN '{0}' THEN CASE WHEN is_machine THEN {1} ELSE {2} END"
     whens += " " + " ".join(pair.format(k, _BIT[f"machine_{k}"], _BIT[k]) for k in ("opened", "clicked"))

@@ -284,6 +284,12 @@ class MessageDelivery(msgspec.Struct, frozen=True, kw_only=True):
     account_tier: Annotated[str | None, about("tier of the contact's account")] = None
     recipient_domain: Annotated[str | None, about("what follows the last @ of recipient, lower case")] = None
     events: Annotated[int | None, about("number of events of the delivery")] = None
+    machine_suspect: Annotated[
+        bool | None, about("its opens or clicks look like a machine's by what happened around them")
+    ] = None
+    machine_reason: Annotated[str | None, about("network, hidden_link, many_links, at_delivery, joined by a comma")] = (
+        None
+    )
 
 
 class ResponseIntelligence(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,6 +368,10 @@ class CampaignPerformanceMetric(msgspec.Struct, frozen=True, kw_only=True):
     bounce_rate: Annotated[float | None, about("deliveries with a hard, soft or block bounce / sent")] = None
     complaint_rate: Annotated[float | None, about("deliveries with a complaint / delivered")] = None
     unsubscribe_rate: Annotated[float | None, about("deliveries with an unsubscribe / delivered")] = None
+    messages_opened_strict: Annotated[int, about("deliveries opened by a human and not machine_suspect")]
+    messages_clicked_strict: Annotated[int, about("deliveries clicked by a human and not machine_suspect")]
+    open_rate_strict: Annotated[float | None, about("messages_opened_strict / delivered")] = None
+    click_rate_strict: Annotated[float | None, about("messages_clicked_strict / delivered")] = None
 
 
 class CampaignExperiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,21 +2,18 @@
 
 from typing import Final
 
+from features.columns import CAME_AS_MAIL
 from features.deliveries import COUNTS, IS_SENT, flags_of_event, has, sent_time, status
+from features.suspicion import reason
 from schemas.identifiers import sql_external_id, sql_uuid7
-from sinks.derivation import links_sql
 from sinks.shapes import shaped
-from sinks.store import RECIPIENT_DOMAIN
+from sinks.store import LINKED, RECIPIENT_DOMAIN
 
-_LINKED: Final = f"""
-    store.facts LEFT JOIN ({links_sql()}) AS links ON delivery_id IS NULL AND delivery = links.alias_"""
 _ENGAGED: Final = ("campaign_id", "contact_id", "message_id", "channel", "sequence_step", "variant", "persona")
-_ANSWERS: Final = "kind = 'replied' AND contains(attributes, '\"original_message_id\"')"
-# A reply that came as mail has a message id and a recipient of its own: this is what it is about.
-_OF_MESSAGE: Final = {
-    "message_id": f"""CASE WHEN {_ANSWERS}
-        THEN json_extract_string(attributes, '$.original_message_id') ELSE message_id END""",
-    "recipient": f"CASE WHEN {_ANSWERS} THEN json_extract_string(attributes, '$.from') ELSE recipient END",
+# A reply's own message id and recipient are those of the mail that it is, unless nothing else is known of the message.
+_OF_REPLY: Final = {
+    "message_id": "message_id",
+    "recipient": f"CASE WHEN {CAME_AS_MAIL} THEN json_extract_string(attributes, '$.from') ELSE recipient END",
 }
 _FIRSTS: Final = {
     "delivered_at": "kind IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')",
@@ -30,20 +27,21 @@ _FIRSTS: Final = {
 }
 
 
-def _folded() -> str:
+def _folded(chosen: str = "true") -> str:
     smallest = (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")
-    dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest if name not in _OF_MESSAGE)
+    dimensions = ", ".join(f"min({name}) AS {name}" for name in smallest if name not in _OF_REPLY)
     dimensions += "".join(
-        f", coalesce(min(CASE WHEN kind <> 'replied' THEN {name} END), min({about})) AS {name}"
-        for name, about in _OF_MESSAGE.items()
+        f", coalesce(min(CASE WHEN kind <> 'replied' THEN {name} END), min({own})) AS {name}"
+        for name, own in _OF_REPLY.items()
     )
     firsts = ", ".join(f"min(CASE WHEN {when} THEN occurred_at END) AS {name}" for name, when in _FIRSTS.items())
-    return f"""(
+    return f"""(SELECT f.*, marks FROM (
         SELECT coalesce(linked, delivery) AS key, bit_or({flags_of_event()}) AS flags, {sent_time()} AS sent_at,
             {dimensions}, {firsts}, min(occurred_at) AS first_at, count(*) AS events,
             min({{'at': occurred_at, 'id': event_id}}).id AS event_id,
             min(CASE WHEN kind IN ('bounced', 'rejected', 'failed') THEN reason END) AS reason
-        FROM {_LINKED} WHERE delivery IS NOT NULL GROUP BY key)"""
+        FROM {LINKED} WHERE delivery IS NOT NULL AND {chosen} GROUP BY key) f
+        LEFT JOIN store.suspects s ON f.key = s.delivery)"""
 
 
 _DELIVERY_KEY: Final = "concat_ws(chr(31), 'delivery', coalesce(provider, ''), message_id, coalesce(recipient, ''))"
@@ -68,10 +66,13 @@ MESSAGE_DELIVERIES: Final = shaped(
             'reason', reason)""",
         "created_at": "first_at",
         "bounce_class": f"CASE {_BOUNCE} END",
+        "machine_suspect": "marks IS NOT NULL",
+        "machine_reason": reason("marks"),
     },
     _folded(),
 )
 
+_REPLIED_KEYS: Final = f"SELECT coalesce(linked, delivery) FROM {LINKED} WHERE kind = 'replied'"
 _REPLY_KEY: Final = "concat_ws(chr(31), 'reply', coalesce(e.provider, ''), e.event_id, coalesce(e.recipient, ''))"
 RESPONSE_INTELLIGENCE: Final = shaped(
     "response_intelligence",
@@ -89,20 +90,18 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         "delivery_id": "coalesce(e.delivery_id, d.delivery_id)",
         "campaign_id": "coalesce(e.campaign_id, d.campaign_id)",
         "provider": "e.provider",
-        "recipient": "e.recipient",
+        "recipient": "coalesce(d.recipient, e.recipient)",
         "sender": "coalesce(e.sender, d.sender)",
         "event_id": "e.event_id",
     },
-    f"""(SELECT *, {_OF_MESSAGE["message_id"]} AS answered, {_OF_MESSAGE["recipient"]} AS answerer
-        FROM store.facts WHERE kind = 'replied') e
+    f"""(SELECT *, coalesce(linked, delivery) AS key FROM {LINKED} WHERE kind = 'replied') e
     LEFT JOIN LATERAL (
         SELECT w.text FROM store.replies w
         WHERE w.event_id = e.event_id AND (w.provider = e.provider OR w.provider IS NULL)
             AND (w.recipient = e.recipient OR w.recipient IS NULL)
         ORDER BY w.provider IS NULL, w.recipient IS NULL, w.seq, w.text LIMIT 1) r ON true
-    LEFT JOIN (SELECT id, delivery_id, campaign_id, sender, provider, message_id, recipient FROM message_deliveries) d
-        ON (d.delivery_id = e.delivery_id) OR (e.delivery_id IS NULL AND d.message_id = e.answered
-            AND d.provider IS NOT DISTINCT FROM e.provider AND d.recipient IS NOT DISTINCT FROM e.answerer)""",
+    LEFT JOIN (SELECT *, {_DELIVERY_ID} AS id FROM {_folded(f"coalesce(linked, delivery) IN ({_REPLIED_KEYS})")}) d
+        ON d.key = e.key""",
 )
 
 _TOTALS: Final = ", ".join(f"sum({name}) AS {name}" for name in COUNTS)

@@ -4,16 +4,19 @@ A chunk of new facts touches some deliveries. All facts of those are read again 
 they were before and as they are now, and the difference is written: cohort counts, and corrections where an event takes
 a dimension from its delivery. No state is kept beside the facts, so there is none to lose, to recover or to outgrow.
 
-An event without `delivery_id` belongs to the delivery that its (provider, message_id, recipient) is known to name, once
-any event tells so; until then it makes a delivery of its own.
+An event without `delivery_id` belongs to the delivery that it is known to mean (`sinks.links`); until then it makes a
+delivery of its own.
 """
 
 from typing import Final
 
 import duckdb
 
-from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, sent_time
-from sinks.store import METRIC_DIMENSIONS, RECIPIENT_DOMAIN
+from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, mask, sent_time
+from features.suspicion import event_marks, folds, marks
+from sinks.links import update_links
+from sinks.networks import scanner_networks
+from sinks.store import LINKED, METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
 _PART_DELIVERIES: Final = 400_000
 """Deliveries folded at once: some 150 MB with their dimensions."""
@@ -31,26 +34,30 @@ def minute_of(instant: str) -> str:
 
 
 def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
-    """Brings cohorts and corrections up to all facts, from facts up to commit `since`; inside the open transaction.
+    """Brings links, cohorts, suspects and corrections up to all facts, from facts up to commit `since`.
 
-    Works through the touched deliveries in parts of a bounded number, so that memory does not grow with history.
+    Inside the open transaction. Works through the touched deliveries in parts of a bounded number, so that memory does
+    not grow with history.
     """
     row = connection.execute(f"""
-        SELECT (SELECT count(*) FROM (SELECT 1 FROM store.orphans LIMIT 1)) > 0,
+        SELECT (SELECT count(*) FROM store.orphans) > 0,
             (SELECT approx_count_distinct(delivery) FROM store.facts WHERE seq > {since})""").fetchone()
-    has_orphans, touched = bool(row and row[0]), int(row[1]) if row else 0
-    if since and has_orphans:
-        _scope_with_links(connection, since)
-        _derive_scope(connection, since)
-        return
-    parts = 1 + touched // _PART_DELIVERIES
+    has_orphans, fresh = bool(row and row[0]), int(row[1]) if row else 0
+    linked = has_orphans and update_links(connection, since)
+    if since and linked:
+        _touch_with_links(connection, since)
+    parts = 1 + fresh // _PART_DELIVERIES
     for part in range(parts):
         mine = f"% {parts} = {part}" if parts > 1 else ""
-        if since:
-            _scope_of_touched(connection, since, mine)
+        if not since:
+            _scope_of_all(connection, mine, linked=linked)
+        elif linked:
+            _scope_with_links(connection, since, mine)
         else:
-            _scope_of_all(connection, mine, has_orphans=has_orphans)
+            _scope_of_touched(connection, since, mine)
         _derive_scope(connection, since)
+    for name in ("touched", "named", "named_before", "links_gone", "links_come"):
+        connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
 def _derive_scope(connection: duckdb.DuckDBPyConnection, since: int) -> None:
@@ -58,10 +65,11 @@ def _derive_scope(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     _fold(connection, "deliveries_new", "key_new", "true")
     _fold(connection, "deliveries_old", "key_old", "before" if since else "false")
     connection.execute(f"INSERT INTO store.cohorts BY NAME {cohort_changes('deliveries_old', 'deliveries_new')}")
+    _note_suspects(connection)
     if connection.execute("SELECT count(*) > 0 FROM deliveries_new WHERE missing & given <> 0").fetchone() == (True,):
         _correct(connection)
     connection.execute("DROP TABLE temp.scope" if since else "DROP VIEW temp.scope")
-    for name in ("deliveries_new", "deliveries_old", "changed", "links"):
+    for name in ("deliveries_new", "deliveries_old", "changed"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
@@ -76,66 +84,73 @@ def _scope_of_touched(connection: duckdb.DuckDBPyConnection, since: int, mine: s
 
 def _event_columns() -> str:
     own = ", ".join(f"{RECIPIENT_DOMAIN} AS {n}" if n == "recipient_domain" else n for n in _OWN)
-    return f"{own}, {flags_of_event()} AS flags, {_MISSING} AS missing"
+    return f"{own}, url, {flags_of_event()} AS flags, {event_marks(scanner_networks())} AS marks, {_MISSING} AS missing"
 
 
-def _scope_of_all(connection: duckdb.DuckDBPyConnection, mine: str, *, has_orphans: bool) -> None:
+def _scope_of_all(connection: duckdb.DuckDBPyConnection, mine: str, *, linked: bool) -> None:
     """Every fact that has a delivery, with the delivery it belongs to; a view, as it is read once."""
-    key, join = "delivery", ""
-    if has_orphans:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE links AS {links_sql()}")
-        key, join = "coalesce(linked, delivery)", "LEFT JOIN links ON delivery_id IS NULL AND delivery = links.alias_"
+    key, join = ("coalesce(linked, delivery)", LINKED) if linked else ("delivery", "lake.store.facts")
     connection.execute(f"""
         CREATE OR REPLACE TEMP VIEW scope AS
         SELECT false AS before, {key} AS key_old, {key} AS key_new, {_event_columns()}
-        FROM lake.store.facts {join} WHERE delivery IS NOT NULL {f"AND {key} {mine}" if mine else ""}""")
+        FROM {join} WHERE delivery IS NOT NULL {f"AND {key} {mine}" if mine else ""}""")
 
 
-def links_sql(facts: str = "store.facts", wanted: str = "SELECT alias FROM store.orphans") -> str:
-    """SQL: the delivery that a (provider, message_id, recipient) names, for aliases that orphans have."""
-    return f"""
-        SELECT alias AS alias_, min(delivery) AS linked FROM {facts}
-        WHERE delivery_id IS NOT NULL AND alias IN ({wanted}) GROUP BY alias"""
-
-
-def _scope_with_links(connection: duckdb.DuckDBPyConnection, since: int) -> None:
-    """Facts of every delivery that new facts touch, directly or through an alias, with their delivery then and now."""
+def _touch_with_links(connection: duckdb.DuckDBPyConnection, since: int) -> None:
+    """`touched`: deliveries that new facts or links touch; `named`, `named_before`: which keys name them, now and then."""
     run = connection.execute
-    run(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT DISTINCT delivery, alias FROM store.facts WHERE seq > {since}")
-    run("CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT delivery FROM fresh WHERE delivery IS NOT NULL")
-    run("""CREATE OR REPLACE TEMP TABLE aliases AS
-        SELECT DISTINCT alias FROM fresh WHERE alias IN (SELECT alias FROM store.orphans)""")
-    for _ in range(2):  # the deliveries that an alias names, then the other aliases of those
-        run(f"CREATE OR REPLACE TEMP TABLE links AS {links_sql(wanted='SELECT alias FROM aliases')}")
-        old = f"(SELECT * FROM store.facts WHERE seq <= {since})"
-        run(f"CREATE OR REPLACE TEMP TABLE links_old AS {links_sql(old, 'SELECT alias FROM aliases')}")
-        run("""INSERT INTO touched SELECT linked FROM links UNION SELECT linked FROM links_old
-            EXCEPT SELECT delivery FROM touched""")
-        run("""INSERT INTO aliases SELECT DISTINCT alias FROM store.facts
-            WHERE delivery IN (SELECT delivery FROM touched) AND alias IN (SELECT alias FROM store.orphans)
-            EXCEPT SELECT alias FROM aliases""")
-    run(f"CREATE OR REPLACE TEMP TABLE links AS {links_sql(wanted='SELECT alias FROM aliases')}")
-    run(f"CREATE OR REPLACE TEMP TABLE links_old AS {links_sql(old, 'SELECT alias FROM aliases')}")
-    run(f"""
-        CREATE OR REPLACE TEMP TABLE scope AS SELECT * FROM (
+    run(f"""CREATE OR REPLACE TEMP TABLE touched AS
+        SELECT coalesce(linked, delivery) AS delivery FROM (
+            SELECT DISTINCT delivery FROM store.facts WHERE seq > {since} AND delivery IS NOT NULL)
+        LEFT JOIN store.links ON delivery = alias
+        UNION SELECT alias FROM links_gone UNION SELECT linked FROM links_gone
+        UNION SELECT alias FROM links_come UNION SELECT linked FROM links_come""")
+    run("""CREATE OR REPLACE TEMP TABLE named AS
+        SELECT alias, linked FROM store.links WHERE linked IN (SELECT delivery FROM touched)""")
+    run("""CREATE OR REPLACE TEMP TABLE named_before AS
+        FROM named WHERE alias NOT IN (SELECT alias FROM links_come) UNION FROM links_gone""")
+
+
+def _scope_with_links(connection: duckdb.DuckDBPyConnection, since: int, mine: str) -> None:
+    """Facts of every touched delivery, with their delivery then and now; `mine` chooses a part of the deliveries."""
+    chosen = f"WHERE delivery {mine}" if mine else ""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE scope AS
+        WITH mine AS (SELECT delivery FROM touched {chosen})
+        SELECT * FROM (
             SELECT seq <= {since} AS before, coalesce(o.linked, delivery) AS key_old,
                 coalesce(n.linked, delivery) AS key_new, {_event_columns()}
-            FROM store.facts
-            LEFT JOIN links n ON delivery_id IS NULL AND delivery = n.alias_
-            LEFT JOIN links_old o ON delivery_id IS NULL AND delivery = o.alias_
-            WHERE delivery IN (SELECT delivery FROM touched UNION SELECT alias FROM aliases)
-        ) WHERE key_old IN (SELECT delivery FROM touched) OR key_new IN (SELECT delivery FROM touched)""")
-    for name in ("fresh", "touched", "aliases", "links_old"):
-        run(f"DROP TABLE temp.{name}")
+            FROM store.facts LEFT JOIN named n ON delivery = n.alias LEFT JOIN named_before o ON delivery = o.alias
+            WHERE delivery IN (SELECT delivery FROM mine
+                UNION SELECT alias FROM named WHERE linked IN (FROM mine)
+                UNION SELECT alias FROM named_before WHERE linked IN (FROM mine))
+        ) WHERE key_old IN (FROM mine) OR key_new IN (FROM mine)""")
 
 
 def _fold(connection: duckdb.DuckDBPyConnection, name: str, key: str, condition: str) -> None:
     dimensions = ", ".join(f"min({d}) AS {d}" for d in COHORT_KEYS)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {name} AS
-        SELECT {key} AS key, bit_or(flags) AS flags, {sent_time()} AS sent_at, {dimensions},
+        SELECT * EXCLUDE (flags, event_marks, delivered_ms, opened_ms, clicks), {marks()} AS marks,
+            CASE WHEN {marks()} <> 0 THEN flags | {mask("suspect")} ELSE flags END AS flags
+        FROM (SELECT {key} AS key, bit_or(flags) AS flags, {sent_time()} AS sent_at, {dimensions}, {folds()},
             bit_or(missing) AS missing, bit_or({_ALL_MISSING} - missing) AS given
-        FROM scope WHERE {condition} GROUP BY {key}""")
+        FROM scope WHERE {condition} GROUP BY {key})""")
+
+
+def _note_suspects(connection: duckdb.DuckDBPyConnection) -> None:
+    """Writes which deliveries have become suspect, for another reason, or no longer are."""
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE changed AS
+        SELECT key, coalesce(n.marks, 0) AS marks, coalesce(o.marks, 0) AS old_marks
+        FROM deliveries_new n FULL JOIN deliveries_old o USING (key)
+        WHERE coalesce(n.marks, 0) <> coalesce(o.marks, 0)""")
+    if connection.execute("SELECT count(*) > 0 FROM changed WHERE old_marks <> 0").fetchone() == (True,):
+        connection.execute(
+            "DELETE FROM store.suspects WHERE delivery IN (SELECT key FROM changed WHERE old_marks <> 0)"
+        )
+    if connection.execute("SELECT count(*) > 0 FROM changed WHERE marks <> 0").fetchone() == (True,):
+        connection.execute("INSERT INTO store.suspects SELECT key, marks FROM changed WHERE marks <> 0")
 
 
 def _correct(connection: duckdb.DuckDBPyConnection) -> None:

@@ -19,8 +19,9 @@ from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
 from sinks.attach import WriterLock, connect, is_set_up
 from sinks.derivation import MINUTE_US, derive
+from sinks.links import note_orphans
 from sinks.rows import dead_rows, insert_dead, insert_replies, reply_rows
-from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl
+from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl, upgrades
 from sinks.views import view_statements, views_digest
 
 _DERIVE_PAUSE_SECONDS: Final = 10.0
@@ -61,6 +62,9 @@ class Lake:
         self, home: Path, *, memory_limit: str = "300MB", threads: int = 2, derive_share: float = 0.05
     ) -> None:
         self._lock = WriterLock(home)
+        self._seq = self._derived = 0
+        self._derive_share = derive_share
+        self._threads = threads
         try:
             self._connection = connect(home, read_only=False, memory_limit=memory_limit, threads=threads)
             self._connection.execute("SET preserve_insertion_order = false")
@@ -72,8 +76,6 @@ class Lake:
         except BaseException:
             self._lock.release()
             raise
-        self._derive_share = derive_share
-        self._threads = threads
         self._seq, self._derived = self._counters()
         self._derive_seconds = 0.0
         self._derived_at = time.monotonic()
@@ -146,9 +148,17 @@ class Lake:
         self._connection.execute("SET threads = 1")
         self._connection.execute(f"INSERT INTO store.derived VALUES ({seq})")
 
+    def note_orphans_anew(self) -> None:
+        """Works out from all facts which of them have to be linked, inside an open transaction."""
+        self._connection.execute("DELETE FROM store.orphans")
+        self._connection.execute("DELETE FROM store.answers")
+        row = self._connection.execute("SELECT count(*) FROM store.facts WHERE delivery_id IS NULL").fetchone()
+        if row and row[0]:
+            note_orphans(self._connection, "store.facts", self._seq)
+
     def derive_anew(self) -> None:
         """Throws all derived figures away and derives them from the facts, inside an open transaction."""
-        for table in ("cohorts", "corrections", "cells", "derived"):
+        for table in ("cohorts", "corrections", "cells", "derived", "links", "suspects"):
             self._connection.execute(f"DELETE FROM store.{table}")
         self._insert_cells("store.facts")
         self._derived = 0
@@ -219,10 +229,13 @@ class Lake:
         if known == wanted:
             return
         with self.transaction():
-            for statement in table_ddl():
+            for statement in (*upgrades(found), *table_ddl()):
                 self._connection.execute(statement)
+            self._seq, self._derived = self._counters()
             if known.get("hash", wanted["hash"]) != wanted["hash"]:
                 self._rehash()
+            if found < LAKE_FORMAT:
+                self.derive_anew()
             for name, select in view_statements().items():
                 self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
             self._connection.execute("DELETE FROM store.meta")
@@ -238,9 +251,7 @@ class Lake:
         """Writes the identity hashes anew after DuckDB's `hash` has changed with an upgrade."""
         sets = ", ".join(f"{name} = {expression}" for name, expression in identities().items())
         self._connection.execute(f"UPDATE store.facts SET {sets}")
-        self._connection.execute("DELETE FROM store.orphans")
-        self._connection.execute("""INSERT INTO store.orphans
-            SELECT seq, alias FROM store.facts WHERE delivery_id IS NULL AND alias IS NOT NULL""")
+        self.note_orphans_anew()
 
     def _counters(self) -> tuple[int, int]:
         row = self._connection.execute("""
@@ -276,8 +287,7 @@ class Lake:
         names = ", ".join(FACT_COLUMNS)
         self._connection.execute(f"INSERT INTO store.facts (seq, {names}) SELECT {seq}, {names} FROM landing")
         if facts["delivery_id"].null_count:
-            self._connection.execute(f"""INSERT INTO store.orphans
-                SELECT {seq}, alias FROM landing WHERE delivery_id IS NULL AND alias IS NOT NULL""")
+            note_orphans(self._connection, "landing", seq)
         self._insert_cells("landing")
         row = self._connection.execute("SELECT max(occurred_at) FROM landing").fetchone()
         self._connection.unregister("landing")

@@ -7,7 +7,7 @@ from features.deliveries import COHORT_KEYS, COUNTS
 from schemas.derive import ddl
 from schemas.tables import TABLES
 
-LAKE_FORMAT: Final = 1
+LAKE_FORMAT: Final = 2
 """Raised when the store's tables change shape; a lake of a higher format is refused."""
 
 FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
@@ -26,6 +26,9 @@ CELL_KEYS: Final = ("campaign_id", "channel", "kind", "bounce_class", "is_machin
 
 RECIPIENT_DOMAIN: Final = "CASE WHEN contains(recipient, '@') THEN lower(split_part(recipient, '@', -1)) END"
 """SQL: what follows the last `@`, in lower case; worked out when read, which costs less than storing it."""
+
+LINKED: Final = "lake.store.facts LEFT JOIN lake.store.links ON delivery = links.alias"
+"""SQL: facts with the delivery that theirs names, if it names one; their delivery is `coalesce(linked, delivery)`."""
 
 _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
@@ -47,8 +50,15 @@ STORE_DDL: Final = (
     # Up to which commit figures per delivery are derived; the highest counts.
     "CREATE TABLE IF NOT EXISTS store.derived (seq BIGINT)",
     f"CREATE TABLE IF NOT EXISTS store.facts (seq BIGINT, {_FACTS})",
-    # Facts that came without delivery_id, by the hash of (provider, message_id, recipient).
-    "CREATE TABLE IF NOT EXISTS store.orphans (seq BIGINT, alias UBIGINT)",
+    # One row once any fact came without delivery_id: until then there is nothing to link.
+    "CREATE TABLE IF NOT EXISTS store.orphans (seq BIGINT)",
+    # What a fact that came as mail knows of the message it is about: ids by rank, and the address (a row without id).
+    """CREATE TABLE IF NOT EXISTS store.answers (seq BIGINT, delivery UBIGINT, occurred_at TIMESTAMPTZ, address UBIGINT,
+        rank INTEGER, mail UBIGINT)""",
+    # The delivery that another delivery key is known to name; kept up with the figures per delivery.
+    "CREATE TABLE IF NOT EXISTS store.links (alias UBIGINT, linked UBIGINT)",
+    # Deliveries whose opens or clicks look like a machine's, and why, as bits of features.suspicion.REASONS.
+    "CREATE TABLE IF NOT EXISTS store.suspects (delivery UBIGINT, marks INTEGER)",
     """CREATE TABLE IF NOT EXISTS store.cells (minute TIMESTAMPTZ, campaign_id VARCHAR, channel VARCHAR, kind VARCHAR,
         bounce_class VARCHAR, is_machine BOOLEAN, events BIGINT)""",
     # Signed corrections of the dimensions that an event takes from its delivery: -1 as counted, +1 as it should be.
@@ -81,3 +91,21 @@ def table_ddl() -> list[str]:
     """Statements that make what is missing of the store and of the stored tables."""
     made = [ddl(name, TABLES[name]).replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ") for name in STORED_TABLES]
     return [*STORE_DDL, *made]
+
+
+_UPGRADES: Final = {
+    1: (
+        "ALTER TABLE store.facts DROP COLUMN alias",
+        "ALTER TABLE store.facts ADD COLUMN mail UBIGINT",
+        "ALTER TABLE store.facts ADD COLUMN address UBIGINT",
+        "ALTER TABLE store.cohorts ADD COLUMN opened_strict BIGINT",
+        "ALTER TABLE store.cohorts ADD COLUMN clicked_strict BIGINT",
+        "DROP TABLE store.orphans",
+    ),
+}
+"""What brings a lake of a format to the next one; hashes and derived figures are then made anew."""
+
+
+def upgrades(found: int) -> list[str]:
+    """Statements that bring the store's tables from an older format to today's."""
+    return [statement for version in range(found, LAKE_FORMAT) for statement in _UPGRADES[version]]

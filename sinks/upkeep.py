@@ -19,7 +19,14 @@ _TIERS: Final = ((2**19, 8), (2**22, 8))
 holds the writer up, 32 MB of facts for some 1.5 s."""
 _FULL_TIERS: Final = ((2**22, 2), (2**25, 4))
 _MOST_BYTES: Final = 128 * 2**20
-_ADJACENT: Final = {"store.facts": "seq", "store.replies": "seq", "store.orphans": "seq", "main.dead_letters": "rowid"}
+_ADJACENT: Final = {
+    "store.facts": "seq",
+    "store.replies": "seq",
+    "store.answers": "seq",
+    "store.links": "rowid",
+    "store.suspects": "rowid",
+    "main.dead_letters": "rowid",
+}
 """Tables whose files follow one another, and by what."""
 _STILL_FILLING: Final = timedelta(minutes=2)
 _FIRST_LOOK: Final = timedelta(hours=1)

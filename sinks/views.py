@@ -97,6 +97,10 @@ def _cohort_row() -> Mapping[str, str]:
         "bounce_rate": _RATE.format("bounced", "sent"),
         "complaint_rate": _RATE.format("complained", "delivered"),
         "unsubscribe_rate": _RATE.format("unsubscribed", "delivered"),
+        "messages_opened_strict": "opened_strict",
+        "messages_clicked_strict": "clicked_strict",
+        "open_rate_strict": _RATE.format("opened_strict", "delivered"),
+        "click_rate_strict": _RATE.format("clicked_strict", "delivered"),
     }
 
 

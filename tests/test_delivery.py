@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tests import oracle
@@ -54,7 +54,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
                 "event_id": f"e{number}-{index}",
                 "kind": kind,
                 "occurred_at": f"2026-01-{draw(st.integers(1, 4)):02d}T{draw(st.integers(0, 23)):02d}:"
-                f"{draw(st.integers(0, 1)):02d}:00.{draw(st.integers(0, 999)):03d}Z",
+                f"{draw(st.integers(0, 1)):02d}:{draw(st.integers(0, 6)):02d}.{draw(st.integers(0, 999)):03d}Z",
                 "provider": "sendgrid",
                 "recipient": f"p{number}@Firm{number % 2}.example",
             }
@@ -63,17 +63,34 @@ def histories(draw: st.DrawFn) -> list[Event]:
                 event["delivery_id"] = f"d{number}"
             if has_message and draw(st.integers(0, 3)):
                 event["message_id"] = f"m{number}"
-            if kind == "replied" and has_message and draw(st.booleans()):
-                answered = {"from": event["recipient"], "original_message_id": f"m{number}"}
-                event |= {"message_id": f"r{number}-{index}", "recipient": "reply@out.example", "attributes": answered}
+            if kind in {"replied", "bounced", "complained"} and draw(st.booleans()):
+                event |= mails(draw, event, number)
             if kind == "bounced":
                 event["bounce_class"] = draw(st.sampled_from(["hard", "soft", "block", None]))
             if kind in {"opened", "clicked"}:
                 event["is_machine"] = draw(st.sampled_from([True, False, None]))
+                event["attributes"] = {"ip": draw(st.sampled_from(["192.0.2.7", "67.231.150.9", "fe80::1", "6"]))}
+            if kind == "clicked":
+                event["url"] = draw(
+                    st.sampled_from(["https://a.example/", "https://b.example/", "https://c.example/?op_hidden=1"])
+                )
             events.append(event)
             if draw(st.integers(0, 4)) == 0:
                 events.append(dict(event))
     return draw(st.permutations(events))
+
+
+def mails(draw: st.DrawFn, event: Event, number: int) -> Event:
+    """What a reply or report has of its own when it came as mail: an id, a recipient, and what it says of the message."""
+    if event["kind"] != "replied":
+        return {"provider": "mailbox", "attributes": {"report": "delivery-status"}}
+    told = {"from": str(event["recipient"]).upper()} if draw(st.booleans()) else {"from": "assistant@firm.example"}
+    if draw(st.booleans()):
+        told["in_reply_to"] = f"m{draw(st.integers(0, 6))}@host.example"
+    if draw(st.booleans()):
+        told["references"] = f"<m{number}@host.example> <x{number}@host.example>"
+    own = {"message_id": f"r{event['event_id']}"} if draw(st.booleans()) else {}
+    return {"provider": "mailbox", "recipient": "reply@out.example", "attributes": told, **own}
 
 
 def check_against_oracle(home: Path, events: Sequence[Event]) -> None:
@@ -89,10 +106,12 @@ def check_against_oracle(home: Path, events: Sequence[Event]) -> None:
     sent = "strftime(actual_send_time, '%Y-%m-%dT%H:%M:%S.%gZ')"
     found = rows(
         home,
-        f"""SELECT delivery_id, provider, message_id, recipient, delivery_status, campaign_id, {sent}, events
-        FROM message_deliveries""",
+        f"""SELECT delivery_id, provider, message_id, recipient, delivery_status, campaign_id, {sent}, events,
+        machine_reason FROM message_deliveries""",
     )
-    assert oracle.delivery_rows(facts) == {(row[0] or row[1:4]): row[4:] for row in found}
+    known = {name for name in oracle.delivery_rows(facts) if isinstance(name, str)}
+    assert sorted(map(repr, oracle.delivery_rows(facts).values())) == sorted(repr(row[4:]) for row in found)
+    assert {row[0]: row[4:] for row in found if row[0]} == {name: oracle.delivery_rows(facts)[name] for name in known}
 
     names = sorted({name for row in oracle.cohorts(facts).values() for name in row})
     cohorts = rows(
@@ -111,7 +130,10 @@ def test_figures_equal_a_plain_recount_whatever_the_order_and_the_size_of_batche
     with TemporaryDirectory() as folder:
         land(Path(folder), works(events, sizes))
 
-        check_against_oracle(Path(folder), events)
+        try:
+            check_against_oracle(Path(folder), events)
+        except oracle.Ambiguous:
+            reject()
 
 
 @given(histories(), st.integers(0, 2**32))

@@ -51,7 +51,9 @@ CREATE TABLE "message_deliveries" (
     "persona" VARCHAR,  -- the contact's persona
     "account_tier" VARCHAR,  -- tier of the contact's account
     "recipient_domain" VARCHAR,  -- what follows the last @ of recipient, lower case
-    "events" BIGINT  -- number of events of the delivery
+    "events" BIGINT,  -- number of events of the delivery
+    "machine_suspect" BOOLEAN,  -- its opens or clicks look like a machine's by what happened around them
+    "machine_reason" VARCHAR  -- network, hidden_link, many_links, at_delivery, joined by a comma
 );
 
 -- One reply and how the model, corrected by people, reads it.
@@ -120,7 +122,11 @@ CREATE TABLE "campaign_performance_metrics" (
     "click_rate" DOUBLE,  -- deliveries clicked by a human / delivered
     "bounce_rate" DOUBLE,  -- deliveries with a hard, soft or block bounce / sent
     "complaint_rate" DOUBLE,  -- deliveries with a complaint / delivered
-    "unsubscribe_rate" DOUBLE  -- deliveries with an unsubscribe / delivered
+    "unsubscribe_rate" DOUBLE,  -- deliveries with an unsubscribe / delivered
+    "messages_opened_strict" BIGINT NOT NULL,  -- deliveries opened by a human and not machine_suspect
+    "messages_clicked_strict" BIGINT NOT NULL,  -- deliveries clicked by a human and not machine_suspect
+    "open_rate_strict" DOUBLE,  -- messages_opened_strict / delivered
+    "click_rate_strict" DOUBLE  -- messages_clicked_strict / delivered
 );
 
 -- One experiment of one campaign and what it has shown so far.
