@@ -120,7 +120,7 @@ def parse(request: RawRequest) -> Parsed:
         return whole_rejected(request, bad)
     items = [item for item in (body if isinstance(body, list) else [body]) if item != {"msys": {}}]
     receipt = receipt_of(request)
-    if not any(_is_mail(item) for item in items):
+    if b"relay_message" not in request.body:  # a batch is looked through only where there can be a mail
         return read_items(items, receipt, _event)
     return joined(
         read_mails([item], receipt, _inbound) if _is_mail(item) else read_items([item], receipt, _event)
