@@ -146,17 +146,16 @@ def _event(told: Any, receipt: Receipt, trace: str | None) -> Event:  # noqa: AN
     kind = kind_of(name, record, VOCABULARY)
     kind, bounce_class = _outcome(item, str(record), kind)
     at_ms = occurred_ms(item.get(_TIMES[str(record)]), receipt)
-    url = is_machine = None
+    url = is_machine = reason = None
     attributes = attributes_of(item, _CLICKED if kind is Kind.CLICKED else _TAKEN)
-    reason = optional_text(item.get("Details")) or optional_text(item.get("Description"))
     if kind is Kind.OPENED or kind is Kind.CLICKED:
         is_machine = by_agent(item.get("UserAgent"))
         url = optional_text(item.get("OriginalLink")) if kind is Kind.CLICKED else None
         add_client(attributes, inner(item, "Geo").get("IP"), item.get("UserAgent"))
-    elif kind is not Kind.DELIVERED:
-        add_family(
-            attributes, kind, FAMILIES.get(str(item.get("Type"))), bounce_class, optional_text(item.get("Details"))
-        )
+    elif kind is not Kind.DELIVERED:  # there `Details` is the receiver's thanks, and no cause of anything
+        details = optional_text(item.get("Details"))
+        reason = details or optional_text(item.get("Description"))
+        add_family(attributes, kind, FAMILIES.get(str(item.get("Type"))), bounce_class, details)
     own_id = optional_text(item.get("ID")) if record in {"Bounce", "SpamComplaint"} else None
     return event_of(
         name,
