@@ -1,104 +1,53 @@
 """Tools that post JSON of their own: a mapping file says where each canonical field lies. No code is needed.
 
-A mapping is TOML; its paths are JMESPath (https://jmespath.org/specification.html), read by the library of that name.
-`docs/channels.md` explains it with an example.
+`adapters.mappings` reads and checks the files, `docs/channels.md` explains them.
 """
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import jmespath
-import msgspec
-from jmespath.exceptions import JMESPathError
 
+from adapters import REGISTRY
 from adapters.contract import Parsed, ProofSettings
-from adapters.facts import optional_text, rejected_item, text_of
+from adapters.facts import bare_address, optional_text, rejected_item, text_of
 from adapters.forms import form_of
+from adapters.localtimes import local_ms, time_ms, zone_of
+from adapters.mappings import MappingFile, read_mapping
 from adapters.proofs import check_credentials
 from adapters.reading import Receipt, body_of, kind_of, object_of, occurred_ms, receipt_of, whole_rejected
-from schemas.events import EVENT_FIELDS, Channel, Event, Kind, RawRequest, Reply
+from schemas.decode import load_json
+from schemas.events import Event, Kind, RawRequest, Reply
 from schemas.failures import BadEvent, RequestRefused, SettingsError
 from schemas.instants import from_epoch_ms
 
-_NOT_MAPPED: Final = frozenset(
-    {"kind", "channel", "provider", "received_at", "attributes", "bounce_class", "is_machine"}
-)
 HOOK: Final = "hook:"
 """What stands before a hook's name in `raw`, so that it cannot be taken for a provider."""
-FIELDS: Final = tuple(field for field in EVENT_FIELDS if field not in _NOT_MAPPED)
-"""Canonical fields that a mapping may fill, beside kind and channel."""
-_CONSTANTS: Final = tuple(field for field in FIELDS if field not in {"event_id", "occurred_at"})
-
-
-class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping as its file has it.
-
-    `items` is the path of the list of items (the body itself, or its items, where it is empty); `kind` the path of an
-    item's kind, `kinds` what its values mean; `fields` and `attributes` name → path; `constants` name → text for what no
-    path gives; `id_from` the paths that make up the id where `fields` has no `event_id`; `channels` the channel of single
-    kinds of the tool. `time_format` is a strptime format for times that are neither RFC 3339 nor unix, in `time_zone`.
-    """
-
-    kind: str
-    kinds: dict[str, Kind]
-    channel: Channel
-    fields: dict[str, str]
-    items: str = ""
-    constants: dict[str, str] = {}
-    attributes: dict[str, str] = {}
-    channels: dict[str, Channel] = {}
-    reply: dict[str, str] = {}
-    id_from: list[str] = []
-    time_format: str = ""
-    time_zone: str = "UTC"
-
-
-def read_mapping(path: Path) -> MappingFile:
-    """A mapping file.
-
-    Raises:
-        SettingsError: it cannot be read, or something in it is wrong; says what is valid.
-    """
-    try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), MappingFile)
-    except OSError as error:
-        raise SettingsError(f"mapping {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"mapping {path}: {error}") from None
-    for table, valid in (("fields", FIELDS), ("constants", _CONSTANTS), ("reply", ("text", "subject"))):
-        unknown = sorted(set(getattr(found, table)) - set(valid))
-        if unknown:
-            raise SettingsError(f"mapping {path}: [{table}] {unknown[0]}; valid are {', '.join(valid)}")
-    if "occurred_at" not in found.fields or not ("event_id" in found.fields or found.id_from):
-        raise SettingsError(f"mapping {path}: [fields] needs occurred_at, and event_id or a list id_from")
-    return found
+BODY: Final = "_body"
+"""The name under which paths reach what stands around an item: the whole body."""
+_ADDRESSES: Final = ("recipient", "sender")
 
 
 class Mapped:
-    """An adapter made of a mapping; `name` is the hook's and its events' provider."""
+    """An adapter made of a mapping that was checked; `name` is the hook's and its events' provider."""
 
-    def __init__(self, name: str, mapping: MappingFile, where: str = "mapping") -> None:
+    def __init__(self, name: str, mapping: MappingFile) -> None:
         self.name = name
         self._mapping = mapping
-        try:
-            self._zone = ZoneInfo(mapping.time_zone)
-            self._items = jmespath.compile(mapping.items) if mapping.items else None
-            self._kind = jmespath.compile(mapping.kind)
-            self._fields = _compiled(mapping.fields)
-            self._attributes = _compiled(mapping.attributes)
-            self._reply = _compiled(mapping.reply)
-            self._id_from = [jmespath.compile(path) for path in mapping.id_from]
-        except JMESPathError as error:
-            raise SettingsError(f"{where} {name}: a path is no JMESPath: {' '.join(str(error).split())}") from None
-        except (ZoneInfoNotFoundError, ValueError):
-            raise SettingsError(
-                f"{where} {name}: time_zone {mapping.time_zone!r} is unknown, valid is Europe/Berlin"
-            ) from None
+        self._zone = zone_of(mapping.time_zone)
+        self._items = jmespath.compile(mapping.items) if mapping.items else None
+        self._kind = jmespath.compile(mapping.kind)
+        self._fields = _compiled(mapping.fields)
+        self._attributes = _compiled(mapping.attributes)
+        self._reply = _compiled(mapping.reply)
+        self._id_from = [jmespath.compile(path) for path in mapping.id_from]
+        paths = [mapping.kind, *mapping.id_from]
+        for table in (mapping.fields, mapping.attributes, mapping.reply):
+            paths += table.values()
+        self._looks_around = any(BODY in path for path in paths)
 
     @property
     def VOCABULARY(self) -> Mapping[str, Kind]:  # noqa: N802 - as adapters' modules have it
@@ -120,10 +69,11 @@ class Mapped:
     def parse(self, request: RawRequest) -> Parsed:
         """One event or one dead letter per item; never raises."""
         try:
-            items = self._items_of(_body(request))
+            body = _body(request)
+            items = self._items_of(body)
         except BadEvent as bad:
             return whole_rejected(request, bad)
-        return self.read(items, receipt_of(request))
+        return self.read(items, receipt_of(request), body)
 
     def items_in(self, value: Any) -> list[Any]:  # noqa: ANN401 - JSON is anything
         """The items of a value of a file: what stands at the mapping's path, else the value itself or its items."""
@@ -131,16 +81,17 @@ class Mapped:
         found = value if found is None else found
         return found if isinstance(found, list) else [found]
 
-    def read(self, items: Sequence[Any], receipt: Receipt) -> Parsed:
-        """Events, replies and dead letters of single items, such as the rows of a file."""
+    def read(self, items: Sequence[Any], receipt: Receipt, body: Any = None) -> Parsed:  # noqa: ANN401 - JSON is anything
+        """Events, replies and dead letters of single items, such as the rows of a file; `body` is what was around them."""
         parsed = Parsed(events=[], replies=[], rejected=[])
-        for item in items:
+        for told in items:
+            item = told | {BODY: body} if self._looks_around and isinstance(told, dict) else told
             try:
                 event = self._event(item, receipt)
             except BadEvent as bad:
-                parsed.rejected.append(rejected_item(item, bad.reason, str(bad), len(parsed.events)))
+                parsed.rejected.append(rejected_item(told, bad.reason, str(bad), len(parsed.events)))
             except Exception as error:  # noqa: BLE001 - whatever is odd about an item must not lose its neighbours
-                parsed.rejected.append(rejected_item(item, "not usable", str(error)[:200], len(parsed.events)))
+                parsed.rejected.append(rejected_item(told, "not usable", str(error)[:200], len(parsed.events)))
             else:
                 parsed.events.append(event)
                 text = self._text(item, "text")
@@ -165,6 +116,7 @@ class Mapped:
         attributes = {key: text for key, path in self._attributes.items() if (text := optional_text(path.search(item)))}
         event_id = values.pop("event_id", None) or self._made_id(item, kind)
         known = self._mapping.constants | {field: value for field, value in values.items() if value is not None}
+        known |= {field: bare_address(known[field]) for field in _ADDRESSES if field in known}
         return Event(
             event_id=event_id,
             kind=kind,
@@ -173,17 +125,21 @@ class Mapped:
             channel=self._mapping.channels.get(text_of(name), self._mapping.channel),
             provider=self.name,
             attributes=attributes or None,
-            **known,  # type: ignore[arg-type] # only text fields, see FIELDS
+            **known,  # type: ignore[arg-type] # only text fields, see adapters.mappings.FIELDS
         )
 
     def _at_ms(self, told: object, receipt: Receipt) -> int:
-        if self._mapping.time_format and isinstance(told, str):
-            try:
-                at = datetime.strptime(told, self._mapping.time_format)  # noqa: DTZ007 - the zone is the mapping's
-            except ValueError:
-                detail = f"{told[:80]!r}, valid is {self._mapping.time_format}"
-                raise BadEvent("occurred_at is not a time", detail) from None
-            told = round((at if at.tzinfo else at.replace(tzinfo=self._zone)).timestamp() * 1000)
+        """By the mapping's format, else as times are written; text that names no zone is in the mapping's."""
+        if isinstance(told, str) and told:
+            if not self._mapping.time_format:
+                told = time_ms(told, self._zone)
+            else:
+                try:
+                    moment = datetime.strptime(told.strip(), self._mapping.time_format)  # noqa: DTZ007 - its zone is next
+                except ValueError:
+                    detail = f"{told[:80]!r}, valid is {self._mapping.time_format}"
+                    raise BadEvent("occurred_at is not a time", detail) from None
+                told = local_ms(moment, self._zone)
         return occurred_ms(told, receipt)
 
     def _made_id(self, item: dict[str, Any], kind: Kind) -> str:
@@ -214,9 +170,22 @@ def mapped_adapters(folder: Path, mappings: Mapping[str, str]) -> dict[str, Mapp
     """The adapters of a home's hooks by the name that their raw requests carry; mappings are names → paths of files.
 
     Raises:
-        SettingsError: a mapping cannot be used.
+        SettingsError: a mapping cannot be used, or a hook has the name of a provider.
     """
-    return {f"{HOOK}{name}": Mapped(name, read_mapping(folder / path)) for name, path in mappings.items()}
+    return {f"{HOOK}{name}": mapped_adapter(folder, name, path) for name, path in mappings.items()}
+
+
+def mapped_adapter(folder: Path, name: str, path: str) -> Mapped:
+    """The adapter of one hook; the path of its mapping is from the folder on.
+
+    Raises:
+        SettingsError: the mapping cannot be used, or the hook has the name of a provider.
+    """
+    if name in REGISTRY:
+        raise SettingsError(f"[hooks.{name}] has the name of a provider; choose another, such as {name}-hook")
+    if not path:
+        raise SettingsError(f"[hooks.{name}] mapping is not set; valid is the path of a mapping file, from the home on")
+    return Mapped(name, read_mapping(folder / path))
 
 
 def _compiled(paths: Mapping[str, str]) -> dict[str, Any]:
@@ -224,11 +193,20 @@ def _compiled(paths: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _body(request: RawRequest) -> Any:  # noqa: ANN401 - JSON is anything
-    """The body as JSON; a form as an object of its fields."""
+    """The body as JSON; a form as an object of its fields, of which those that hold JSON are read as such."""
     try:
         return body_of(request)
     except BadEvent:
-        fields = dict(form_of(request))
-        if "urlencoded" in request.headers.get("content-type", "") and fields:
-            return fields
-        raise
+        fields = form_of(request) if "form" in request.headers.get("content-type", "") else []
+        if not fields:
+            raise
+        return {name: _field(text) for name, text in fields}
+
+
+def _field(text: str) -> Any:  # noqa: ANN401 - JSON is anything
+    if text[:1] in {"{", "["}:
+        try:
+            return load_json(text.encode("utf-8", "surrogatepass"))
+        except BadEvent:
+            pass
+    return text

@@ -196,7 +196,8 @@ class HookTarget:
     """The mapping files in `data/hooks`, and one that gathers items from any depth."""
 
     def __init__(self, judge: Judge) -> None:
-        from adapters.mapped import Mapped, read_mapping
+        from adapters.mapped import Mapped
+        from adapters.mappings import read_mapping
 
         self._judge = judge
         self._hooks = [Mapped(path.stem, read_mapping(path)) for path in sorted((ROOT / "data/hooks").glob("*.toml"))]

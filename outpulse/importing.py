@@ -21,7 +21,8 @@ from adapters.contract import Parsed, Rejected
 from adapters.histories import LISTS, described, format_of_item, formats_of_columns, read
 from adapters.histories.formats import CsvFormat, JsonFormat, column
 from adapters.localtimes import zone_of
-from adapters.mapped import Mapped, read_mapping
+from adapters.mapped import Mapped
+from adapters.mappings import read_mapping
 from adapters.reading import Receipt
 from outpulse.home import Home
 from outpulse.known_facts import KnownFacts
@@ -263,14 +264,16 @@ class _MappedReader:
     def __init__(self, mapped: Mapped, mapping: Path) -> None:
         self.provider, self.what = mapped.name, f"by {mapping.name}"
         self._mapped = mapped
+        self._around: Any = None
 
     def items(self, row: Row) -> Iterator[Any]:
         """The items that the mapping's path finds, or the value itself."""
+        self._around = row.value
         yield from self._mapped.items_in(row.value)
 
     def read(self, item: Any) -> Parsed:  # noqa: ANN401 - JSON is anything
         """What the item tells."""
-        return self._mapped.read([item], _UNKNOWN)
+        return self._mapped.read([item], _UNKNOWN, self._around)
 
 
 def _rejected(reason: str, detail: str) -> Parsed:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from adapters import REGISTRY, Parsed
 from adapters.forms import unquoted
 from adapters.inbound import Inbound, lines_of, read_mails
-from adapters.mapped import Mapped, read_mapping
+from adapters.mapped import Mapped
+from adapters.mappings import read_mapping
 from adapters.reading import receipt_of
 from schemas.events import RawRequest
 from schemas.failures import RequestRefused

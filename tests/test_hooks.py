@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.mapped import Mapped, read_mapping
+from adapters.mapped import Mapped
+from adapters.mappings import read_mapping
 from adapters.reading import Receipt
 from schemas.events import RawRequest
 from schemas.failures import SettingsError
@@ -72,15 +73,28 @@ def test_slotlys_meetings() -> None:
     ("text", "why"),
     [
         ("kind = ", "Invalid value"),
-        (GOOD.replace("phone", "pigeon"), "pigeon"),
-        (GOOD.replace("called", "teleported"), "teleported"),
-        (GOOD + "colour = 1", "colour"),
-        (GOOD.replace("event_id", "evnt_id"), "[fields] evnt_id; valid are event_id, occurred_at"),
+        ("", "kind is missing; a mapping needs kind, kinds, channel, fields"),
+        (GOOD.replace("kinds = {", "kindz = {"), "kindz is unknown; valid are kind, kinds, channel, fields, items"),
+        (GOOD.replace('"called"', "[]").replace("{ a = [] }", "{}"), "kinds is missing"),
+        (GOOD.replace("phone", "pigeon"), "channel is 'pigeon'; valid are email, linkedin_connect"),
+        (GOOD.replace("called", "teleported"), "[kinds] a is 'teleported'; valid are queued, sent"),
+        (GOOD + 'channels = { a = "owl" }', "[channels] a is 'owl'; valid are email"),
+        (GOOD + 'channels = { b = "video" }', "[channels] b is none of the kinds; valid are a"),
+        (GOOD.replace('"k"', "7"), "kind: Expected `str`, got `int`"),
+        (GOOD + 'attributes = { who = ["x"] }', "attributes[...]: Expected `str`, got `array`"),
+        (GOOD + "colour = 1", "colour is unknown; valid are kind, kinds"),
+        (GOOD.replace("event_id", "evnt_id"), "[fields] evnt_id is unknown; valid are event_id, occurred_at"),
+        (GOOD + 'attributes = { who = "lead id" }', "[attributes] who is 'lead id', which is no JMESPath"),
+        (GOOD + "time_format = '%Q'", "time_format: 'Q' is a bad directive"),
+        (GOOD + "time_format = 'ISO'", "time_format is 'ISO'; valid is '%d.%m.%Y %H:%M:%S'"),
         (GOOD.replace('event_id = "id", ', ""), "needs occurred_at, and event_id or a list id_from"),
-        (GOOD + 'constants = { kind = "x" }', "[constants] kind"),
-        (GOOD + 'reply = { body = "x" }', "[reply] body; valid are text, subject"),
-        (GOOD + 'items = "a[["', "is no JMESPath"),
-        (GOOD + 'time_zone = "Mars/Olympus"', "time_zone 'Mars/Olympus' is unknown"),
+        (GOOD + 'constants = { kind = "x" }', "[constants] kind is unknown"),
+        (GOOD + 'reply = { body = "x" }', "[reply] body is unknown; valid are text, subject"),
+        (GOOD + 'items = "a[["', "items is 'a[[', which is no JMESPath"),
+        (
+            GOOD + 'time_zone = "Mars/Olympus"',
+            "time_zone: time zone 'Mars/Olympus' is unknown, valid is UTC, Europe/Berlin",
+        ),
     ],
 )
 def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> None:
@@ -88,7 +102,9 @@ def test_a_wrong_mapping_says_what_is_wrong(tmp_path: Path, text: str, why: str)
 
     with pytest.raises(SettingsError) as caught:
         Mapped("a", read_mapping(tmp_path / "a.toml"))
+    assert str(caught.value).startswith(f"mapping {tmp_path / 'a.toml'}")
     assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"7", b"null", b"[null, 7, []]", b'{"k": ["a"]}', b'{"k": "a"}', b"\xff"])

@@ -673,7 +673,8 @@ def test_a_campaign_is_given_to_events_that_name_none(tmp_path: Path) -> None:
 
 
 def test_rows_by_a_mapping_file_are_the_same_facts_as_the_hooks(tmp_path: Path) -> None:
-    from adapters.mapped import Mapped, read_mapping
+    from adapters.mapped import Mapped
+    from adapters.mappings import read_mapping
 
     body = (HOOKS / "dialtone.json").read_bytes()
     request = RawRequest(
