@@ -20,6 +20,7 @@ import msgspec
 
 from adapters.charsets import in_charset
 from adapters.plaintext import text_of_html, tidy, unflowed
+from adapters.smime import signed_content
 
 __all__ = ["Mail", "addresses_in", "date_ms", "headers_of", "ids_in", "in_charset", "read_mail", "text_of_html"]
 
@@ -39,6 +40,7 @@ _NESTING: Final = re.compile(rb"boundary\s*=|message/(?:rfc822|global|news|exter
 _DELIMITER: Final = re.compile(rb"[\r\n]--")
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_OPAQUE: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _ENCODED: Final = frozenset({"base64", "quoted-printable"})
 _MARKUP: Final = re.compile(r"<[^<>]*>")
@@ -103,9 +105,20 @@ _POLICY: Final = _Readable()
 def _parsed(raw: bytes) -> Message:
     """The standard library's tree of a mail."""
     try:
-        return message_from_bytes(_tamed(raw), policy=_POLICY)
+        return _opened(message_from_bytes(_tamed(raw), policy=_POLICY))
     except Exception:  # noqa: BLE001 - its bugs with hostile mails are many; the headers are read line by line
         return BytesHeaderParser(policy=_POLICY).parsebytes(raw[: 2**20])
+
+
+def _opened(message: Message) -> Message:
+    """The tree with the mails inside of opaque signatures as parts of it."""
+    for part in _leaves(message):
+        if part.get_content_type() in _OPAQUE and (content := signed_content(_bytes_of(part))) is not None:
+            del part["content-transfer-encoding"]
+            del part["content-disposition"]
+            part.replace_header("content-type", "multipart/signed")
+            part.set_payload([message_from_bytes(_tamed(content), policy=_POLICY)])
+    return message
 
 
 def _tamed(raw: bytes) -> bytes:

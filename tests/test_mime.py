@@ -1,16 +1,23 @@
 """The words of mails: parts chosen as a reader would see them, charsets as they are used, hostile ones in time."""
 
+import base64
 import quopri
 import time
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.charsets import codec_of, in_charset
 from adapters.mime import Mail, addresses_in, read_mail
 from adapters.plaintext import tidy, unflowed
+from adapters.smime import signed_content
 
 
 def part(kind: str, body: str, *more: str) -> str:
@@ -95,6 +102,51 @@ def test_the_words_are_those_that_a_reader_sees(text: str, words: str, attachmen
 
     assert " ".join(mail.text.split()) == words
     assert mail.attachments == attachments
+
+
+def signed(mail: str, *options: pkcs7.PKCS7Options) -> str:
+    """A mail in a signature of S/MIME, in base64; opaque unless told to be detached."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "Ada")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(mail.encode())
+    builder = builder.add_signer(made.sign(key, hashes.SHA256()), key, hashes.SHA256())
+    der = builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary, *options])
+    return base64.encodebytes(der).decode()
+
+
+OPAQUE = "application/pkcs7-mime; smime-type=signed-data; name=smime.p7m"
+
+
+def test_an_opaque_signature_is_opened() -> None:
+    text = multi("mixed", multi("alternative", PLAIN, HTML, boundary="a"), PDF)
+    encoding, shown = "Content-Transfer-Encoding: base64", "Content-Disposition: attachment; filename=smime.p7m"
+    mail = read(part(OPAQUE, signed(text), encoding, shown))
+    assert (mail.text.strip(), mail.attachments) == ("plain words", ["offer.pdf"])
+
+    detached = read(part(OPAQUE, signed(text, pkcs7.PKCS7Options.DetachedSignature), encoding, shown))
+    assert (detached.text, detached.attachments) == ("", ["smime.p7m"])
+
+
+def test_an_opaque_signature_in_pieces_of_unknown_length_is_opened() -> None:
+    # As RFC 5652 allows, and streaming signers write: every length indefinite, the content in two octet strings.
+    oid, data = bytes.fromhex("06092a864886f70d010702"), bytes.fromhex("06092a864886f70d010701")
+    pieces = b"\x24\x80\x04\x1bContent-Type: text/plain\r\n\r\x04\x06\nwords\0\0"
+    inner = b"\x02\x01\x01\x31\x00\x30\x80" + data + b"\xa0\x80" + pieces + b"\0\0\0\0"
+    raw = b"\x30\x80" + oid + b"\xa0\x80\x30\x80" + inner + b"\0\0\0\0\0\0"
+
+    assert signed_content(raw) == b"Content-Type: text/plain\r\n\r\nwords"
+    assert all(
+        signed_content(raw[:length]) in {None, b"Content-Type: text/plain\r\n\r\nwords"} for length in range(len(raw))
+    )
+
+
+@given(raw=st.binary(max_size=200))
+def test_bytes_that_are_no_signature_stay_an_attachment(raw: bytes) -> None:
+    signed_content(raw)
+    signed_content(b"\x30\x80\x06\x09" + bytes.fromhex("2a864886f70d010702") + b"\xa0\x80" + raw)
 
 
 @pytest.mark.parametrize(
