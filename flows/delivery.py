@@ -4,6 +4,7 @@ The steps are plain functions and small classes over micro-batches; `run_plainly
 `build` with Bytewax, and both leave the same tables.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -17,9 +18,10 @@ from bytewax.outputs import Sink
 from features.columns import Decoded, Decoder
 from features.dedupe import SeenFacts
 from flows.work import Batch, Work
-from schemas.events import Reply
-from schemas.failures import DeadLetter
+from schemas.events import Reply, Stream
+from schemas.failures import BadEvent, DeadLetter
 from sinks.lake import Chunk, Lake
+from sinks.rows import Result, read_result
 
 _REPLY = msgspec.json.Decoder(Reply)
 _DEAD = msgspec.msgpack.Decoder(DeadLetter)
@@ -40,13 +42,30 @@ class DecodeWork:
     def __call__(self, work: Work) -> Batch:
         """Decodes one micro-batch, unless its source has."""
         decoded = work.decoded or self.ahead(work)
+        results, unusable = _read_results(work.results)
         return Batch(
             cursors=work.cursors,
             facts=decoded.facts,
             replies=[*decoded.replies, *map(_REPLY.decode, work.replies)],
-            dead=[*decoded.dead, *map(_DEAD.decode, work.dead)],
+            dead=[*decoded.dead, *map(_DEAD.decode, work.dead), *unusable],
+            results=results,
             more_waits=work.more_waits,
         )
+
+
+def _read_results(records: Iterable[bytes]) -> tuple[list[Result], list[DeadLetter]]:
+    """Rows for the lake, and dead letters for what is none."""
+    results: list[Result] = []
+    dead: list[DeadLetter] = []
+    for raw in records:
+        try:
+            results.append(read_result(raw))
+        except BadEvent as bad:
+            name = hashlib.sha256(b"results\x1f" + raw).hexdigest()[:32]
+            dead.append(
+                DeadLetter(id=name, stage="decode", stream=Stream.RESULTS, reason=bad.reason, detail=str(bad), raw=raw)
+            )
+    return results, dead
 
 
 class DropDuplicates:
@@ -76,7 +95,7 @@ class LandBatch:
     def __call__(self, batch: Batch) -> None:
         """Lands one batch; when it returns, readers see it."""
         self._lake.land(
-            Chunk(batch.cursors, batch.facts, batch.replies, batch.dead, batch.duplicates),
+            Chunk(batch.cursors, batch.facts, batch.replies, batch.dead, batch.results, batch.duplicates),
             more_waits=batch.more_waits,
         )
         self._seen.committed(batch.number)

@@ -15,7 +15,7 @@ from eventlog import Log, Stored
 from flows.work import Work
 from schemas.events import Stream
 
-LANDED_STREAMS: Final = (Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER)
+LANDED_STREAMS: Final = (Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER, Stream.RESULTS)
 _BUSY_EVENTS: Final = 4_000
 """With as many waiting a batch is taken at once: a commit's fixed cost is then under a tenth of its work."""
 
@@ -70,6 +70,7 @@ class LogInbox:
             at=np.array([(part[1] << 48) + record.offset for part, record in events], np.int64),
             replies=self._values(found, Stream.REPLIES),
             dead=self._values(found, Stream.DEADLETTER),
+            results=self._values(found, Stream.RESULTS),
             logged=True,
             more_waits=self.waiting() >= _BUSY_EVENTS,
         )

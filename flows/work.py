@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.columns import FACT_SCHEMA, Decoded
 from schemas.events import Reply
 from schemas.failures import DeadLetter
+from sinks.rows import Result
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Work:
     at: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0, np.int64))
     replies: Sequence[bytes] = ()
     dead: Sequence[bytes] = ()
+    results: Sequence[bytes] = ()
     logged: bool = False
     more_waits: bool = False
     decoded: Decoded | None = None
@@ -43,6 +45,7 @@ class Batch:
     facts: pa.Table = field(default_factory=FACT_SCHEMA.empty_table)
     replies: Sequence[Reply] = ()
     dead: Sequence[DeadLetter] = ()
+    results: Sequence[Result] = ()
     duplicates: int = 0
     more_waits: bool = False
     number: int = 0

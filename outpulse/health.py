@@ -85,7 +85,7 @@ def _streams(home: Home) -> Iterator[Row]:
         return
     log = home.log()
     landed = _positions(home)
-    for stream in (Stream.RAW, Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER):
+    for stream in (Stream.RAW, Stream.EVENTS, Stream.REPLIES, Stream.RESULTS, Stream.DEADLETTER):
         for partition in range(log.partitions(stream)):
             end = log.end(stream, partition)
             if stream is Stream.RAW:

@@ -64,6 +64,7 @@ def run_gateway(home: Home, *, port: int | None, demo: bool) -> int:
     from adapters.mapped import mapped_adapters
     from gateway.arrivals import FILE, Arrivals
     from gateway.server import serve
+    from gateway.silence import watch_silence
 
     settings = home.settings
     if port is not None:
@@ -71,7 +72,10 @@ def run_gateway(home: Home, *, port: int | None, demo: bool) -> int:
     watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     hooks = mapped_adapters(home.path, {name: hook.mapping for name, hook in settings.hooks.items()})
     by_name = {adapter.name: adapter for adapter in hooks.values()}
+    ending = threading.Event()
+    watch_silence(home.path / FILE, home.log(), ending)
     serve(settings, home.log(), demo=demo, arrivals=Arrivals(home.path / FILE), hooks=by_name)
+    ending.set()
     return 0
 
 

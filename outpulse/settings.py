@@ -46,7 +46,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     partitions: int = 1
     retention_days: dict[str, float] = msgspec.field(
-        default_factory=lambda: {"raw": 35.0, "events": 35.0, "replies": 35.0, "deadletter": 35.0}
+        default_factory=lambda: {"raw": 35.0, "events": 35.0, "replies": 35.0, "results": 35.0, "deadletter": 35.0}
     )
 
 

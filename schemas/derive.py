@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import inspect
 
-from schemas.events import Command, Event, Feedback, LoggedEvent, RawRequest, Reply
+from schemas.events import Command, Event, Feedback, LoggedEvent, RawRequest, Reply, ResultRow
 from schemas.failures import DeadLetter
 from schemas.records import EVENT_COMMENTS
 from schemas.tables import TABLES
@@ -26,6 +26,7 @@ LOG_RECORDS: Final[tuple[type[msgspec.Struct], ...]] = (
     RawRequest,
     Command,
     Feedback,
+    ResultRow,
     DeadLetter,
 )
 """What passes through the log; each has a JSON Schema."""

@@ -5,7 +5,7 @@ does and is what files, the log and HTTP carry. `schemas.instants` converts.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -189,3 +189,13 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     given_by: str
     given_at: str
     old_value: str | None = None
+
+
+class ResultRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row for a table of the lake, from a part that does not write to it, in the `results` stream.
+
+    `row` holds the columns of `table` as JSON; a later row of the same `id` takes the place of an earlier one.
+    """
+
+    table: str
+    row: dict[str, Any]

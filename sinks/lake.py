@@ -20,7 +20,7 @@ from schemas.failures import DeadLetter, LakeError, LakeTooNew
 from sinks.attach import WriterLock, connect, is_set_up
 from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
-from sinks.rows import dead_rows, insert_dead, insert_replies, reply_rows
+from sinks.rows import Result, dead_rows, insert_dead, insert_replies, reply_rows, result_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl, upgrades
 from sinks.views import view_statements, views_digest
 
@@ -39,6 +39,7 @@ class Chunk:
     facts: pa.Table = field(default_factory=FACT_SCHEMA.empty_table)
     replies: Sequence[Reply] = ()
     dead: Sequence[DeadLetter] = ()
+    results: Sequence[Result] = ()
     duplicates: int = 0
 
 
@@ -275,6 +276,7 @@ class Lake:
             newest = self._insert_facts(chunk.facts, seq)
         self.stage_replies(chunk.replies, seq=seq)
         self.stage_dead(chunk.dead)
+        self._put_results(chunk.results)
         counts = (len(chunk.facts), chunk.duplicates, len(chunk.dead))
         for index, (source, position) in enumerate(chunk.positions.items()):
             self._connection.execute(
@@ -308,6 +310,13 @@ class Lake:
     def stage_dead(self, dead: Sequence[DeadLetter], table: str = "dead_letters") -> None:
         """Writes dead letters to a table like dead_letters, inside an open transaction."""
         self._stage(dead_rows(dead), insert_dead(table))
+
+    def _put_results(self, results: Sequence[Result]) -> None:
+        for table, rows in result_rows(results).items():
+            self._connection.register("landing", rows)
+            self._connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM landing)")
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM landing")
+            self._connection.unregister("landing")
 
     def _stage(self, rows: pa.Table, statement: str) -> None:
         if len(rows):

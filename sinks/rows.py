@@ -1,13 +1,25 @@
 """Replies and dead letters as Arrow rows for the lake."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from schemas.events import Reply
-from schemas.failures import DeadLetter
+from schemas.derive import arrow_table
+from schemas.events import Reply, ResultRow
+from schemas.failures import BadEvent, DeadLetter
+from schemas.tables import TABLES
+from sinks.store import STORED_TABLES
+
+RESULT_TABLES: Final = tuple(
+    name for name in STORED_TABLES if "id" in TABLES[name].__struct_fields__ and name != "dead_letters"
+)
+"""Tables whose rows other parts may send: those that are stored and whose rows have an id."""
+_READ_RESULT: Final = msgspec.json.Decoder(ResultRow).decode
+
+Result = tuple[str, msgspec.Struct]
+"""A table's name and a row of it, as its Struct."""
 
 REPLY_FIELDS: Final = (
     "event_id",
@@ -62,3 +74,30 @@ def insert_dead(table: str) -> str:
         INSERT INTO {table} ({", ".join(DEAD_FIELDS)})
         SELECT {", ".join(casts.get(f, f) for f in DEAD_FIELDS)} FROM (SELECT DISTINCT ON (id) * FROM landing)
         WHERE id::UUID NOT IN (SELECT id FROM {table})"""
+
+
+def read_result(raw: bytes) -> Result:
+    """A record of the `results` stream.
+
+    Raises:
+        BadEvent: not a row of a table that takes results.
+    """
+    try:
+        found = _READ_RESULT(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadEvent("result unusable", str(error)) from None
+    struct = TABLES.get(found.table) if found.table in RESULT_TABLES else None
+    if struct is None:
+        raise BadEvent("result unusable", f"table {found.table[:80]!r}, valid are {', '.join(RESULT_TABLES)}")
+    try:
+        return found.table, msgspec.convert(found.row, struct, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadEvent("result unusable", f"{found.table}: {error}") from None
+
+
+def result_rows(results: Sequence[Result]) -> dict[str, Any]:
+    """Arrow tables by name, the last row of each id."""
+    newest: dict[str, dict[Any, msgspec.Struct]] = {}
+    for table, row in results:
+        newest.setdefault(table, {})[row.id] = row  # type: ignore[attr-defined] # see RESULT_TABLES
+    return {table: arrow_table(TABLES[table], list(rows.values())) for table, rows in newest.items()}
