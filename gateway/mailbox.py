@@ -95,6 +95,8 @@ class Mailbox:
         self._arrivals = arrivals
         self._tried: dict[int, int] = {}
         self.stored = 0
+        self.found: int | None = None
+        """Mails that the first look has found; None before it."""
 
     def fetch_once(self) -> int:
         """Stores what is there and not stored yet; how many mails were read.
@@ -162,6 +164,7 @@ class Mailbox:
         if last == 0 and self.place.settings.since_days:
             asked += ["SINCE", datetime.now(UTC) - timedelta(days=self.place.settings.since_days)]
         uids = sorted(uid for uid in client.search(asked) if uid > last)  # `n:*` always holds the newest mail
+        self.found = len(uids) if self.found is None else self.found
         for at in range(0, len(uids), _LISTED):
             listed = list_mails(client, uids[at : at + _LISTED])
             for group in _groups(listed, self._max_bytes):

@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -14,6 +14,7 @@ from gateway.imap import TROUBLE, Place, check
 from gateway.mailbox import FILE, Mailbox, Positions, told
 from outpulse.home import Home
 from outpulse.parts import PARENT, stop_event
+from outpulse.replaying import Progress
 from schemas.failures import OutpulseError, SettingsError
 
 _END_SECONDS: Final = 5.0
@@ -51,6 +52,10 @@ class _Runs:
         self.threads.append(thread)
         thread.start()
 
+    def are_alive(self) -> bool:
+        """Whether any mailbox is still being read."""
+        return any(thread.is_alive() for thread in self.threads)
+
 
 def run_mailbox(home: Home, *, once: bool) -> int:
     """Fetches mails of all mailboxes; the first fault is raised when all have ended.
@@ -71,7 +76,7 @@ def run_mailbox(home: Home, *, once: bool) -> int:
     runs = _Runs(stopping)
     for box in boxes:
         runs.start(box, box.fetch_once if once else partial(box.follow, patient=patient), alone=once)
-    _wait(runs)
+    _wait(runs, boxes, once=once)
     arrivals.close()
     if once:
         for box in boxes:
@@ -83,9 +88,13 @@ def run_mailbox(home: Home, *, once: bool) -> int:
     return 0
 
 
-def _wait(runs: _Runs) -> None:
+def _wait(runs: _Runs, boxes: Sequence[Mailbox], *, once: bool) -> None:
     """Until all mailboxes have ended, or it is time to stop."""
-    while any(thread.is_alive() for thread in runs.threads) and not runs.stopping.wait(0.1):
+    while once and runs.are_alive() and any(box.found is None for box in boxes) and not runs.stopping.wait(0.05):
         pass
+    with Progress("mails", sum(box.found or 0 for box in boxes)) if once else nullcontext() as bar:
+        while runs.are_alive() and not runs.stopping.wait(0.1):
+            if bar:
+                bar.at(sum(box.stored for box in boxes))
     for thread in runs.threads:
         thread.join(_END_SECONDS)
