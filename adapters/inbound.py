@@ -8,7 +8,7 @@ about, and never a reply.
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from email import message_from_string
+from email.parser import HeaderParser
 from typing import Any, Final
 
 import msgspec
@@ -100,7 +100,7 @@ def pairs_of(told: object) -> list[tuple[str, str]]:
 
 def lines_of(text: str) -> list[tuple[str, str]]:
     """Headers as they stand in a mail, folded or not."""
-    return [(key, str(value)) for key, value in message_from_string(text + "\n\n").items()]
+    return [(key, str(value)) for key, value in HeaderParser().parsestr(text + "\n\n").items()]
 
 
 def read_inbound(inbound: Inbound, receipt: Receipt) -> Parsed:

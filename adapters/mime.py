@@ -167,11 +167,17 @@ def _parts(part: Message) -> list[Message]:
     return [one for one in held if isinstance(one, Message)]
 
 
-def _undecoded(part: Message) -> str:
-    """The text that a part holds; `get_payload` fails where the charset is odd (NUL, the pieces of RFC 2231)."""
-    with suppress(ValueError, TypeError, LookupError):
-        return str(part.get_payload())
-    return ""
+def _undecoded(part: Message) -> bytes:
+    """What a part holds before its transfer encoding is undone; nothing for a multipart.
+
+    `get_payload` alone would take the charset that the part names, whatever codec of Python that is.
+    """
+    coded = part.get_all("content-transfer-encoding", [])
+    del part["content-transfer-encoding"]
+    held = part.get_payload(decode=True)
+    for one in coded:
+        part["content-transfer-encoding"] = str(one)
+    return held if isinstance(held, bytes) else b""
 
 
 def _leaves(message: Message) -> list[Message]:
@@ -199,7 +205,8 @@ def _filename(part: Message) -> str | None:
         name = part.get_filename()
         shown = part.get_content_disposition() != "attachment"
     except (ValueError, TypeError, LookupError, AttributeError):
-        return "attachment"
+        told = str(part.get("content-disposition", "")).lower()
+        return "attachment" if "attachment" in told or part.get_content_maintype() != "text" else None
     if shown and not name:
         return None
     raw = str(name or "attachment").encode("utf-8", "surrogateescape")
@@ -232,14 +239,14 @@ def _leaf_text(part: Message) -> str:
 
 
 def _plain_text(part: Message) -> str:
-    text = tidy(in_charset(_bytes_of(part), part.get_content_charset()))
+    text = tidy(in_charset(_bytes_of(part), _charset_of(part)))
     if _parameter(part, "format") == "flowed":
         return unflowed(text, delete_space=_parameter(part, "delsp") == "yes")
     return text
 
 
 def _html_text(part: Message) -> str:
-    return text_of_html(in_charset(_bytes_of(part), part.get_content_charset()))
+    return text_of_html(in_charset(_bytes_of(part), _charset_of(part)))
 
 
 def _marked_text(part: Message) -> str:
@@ -254,11 +261,18 @@ _READ: Final = {
 }
 
 
+def _charset_of(part: Message) -> str | None:
+    """The charset that a part names; the standard library fails on a NUL in it, and on odd pieces of RFC 2231."""
+    with suppress(ValueError, TypeError, LookupError):
+        return part.get_content_charset()
+    return None
+
+
 def _bytes_of(part: Message) -> bytes:
     payload: object = None
     with suppress(ValueError, TypeError, LookupError, AttributeError):
         payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else _undecoded(part).encode("utf-8", "replace")
+    return payload if isinstance(payload, bytes) else _undecoded(part)
 
 
 def decoded(text: str) -> str:
@@ -318,8 +332,8 @@ def _blocks(part: Message) -> list[dict[str, str]]:
 
 def _groups_of(message: Message) -> list[dict[str, str]]:
     """A group that the parser has taken for a mail's headers, and those that it has taken for its text."""
-    below = message.get_payload()
-    more = _fields_of(below.encode("utf-8", "surrogateescape")) if isinstance(below, str) and below.strip() else []
+    below = _undecoded(message)
+    more = _fields_of(below) if below.strip() else []
     return [headers_of(_pairs(message)), *more]
 
 
@@ -334,7 +348,7 @@ def _hidden_bytes(part: Message) -> bytes:
         return _bytes_of(part)
     carrier = Message()
     carrier["content-transfer-encoding"] = str(part.get("content-transfer-encoding", ""))
-    carrier.set_payload("\n".join(map(_undecoded, _parts(part))))
+    carrier.set_payload(b"\n".join(map(_undecoded, _parts(part))).decode("ascii", "surrogateescape"))
     return _bytes_of(carrier)
 
 

@@ -177,7 +177,16 @@ def test_an_envelope_of_an_odd_type_is_read_as_a_notification(odd: object) -> No
 
 
 @pytest.mark.parametrize(
-    "charset", ["charset*=x'y'z", 'charset="a\0b"', "charset=punycode", "charset=unicode_escape", "charset=utf-7"]
+    "charset",
+    [
+        "charset*=x'y'z",
+        'charset="a\0b"',
+        "charset*=a\0b''c",
+        "charset*0=a; charset*=b",
+        "charset=punycode",
+        "charset=unicode_escape",
+        "charset=utf-7",
+    ],
 )
 def test_a_mail_of_an_odd_charset_is_a_reply(charset: str) -> None:
     raw = f"From: a@b.example\nContent-Type: text/plain; {charset}\n\nhällo \\ud800 +2AA-".encode()
