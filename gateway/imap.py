@@ -4,6 +4,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -165,7 +166,7 @@ def open_folder(client: Connection, place: Place) -> int:
     return int(told.get(b"UIDVALIDITY", 0))
 
 
-def list_mails(client: Connection, uids: list[int]) -> list[Listed]:
+def list_mails(client: Connection, uids: Sequence[int]) -> list[Listed]:
     """Sizes and times of some mails, those that have gone meanwhile left out."""
     found = client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"]) if uids else {}
     return [
@@ -174,7 +175,7 @@ def list_mails(client: Connection, uids: list[int]) -> list[Listed]:
     ]
 
 
-def fetch_mails(client: Connection, uids: list[int], most: int | None = None) -> dict[int, bytes]:
+def fetch_mails(client: Connection, uids: Sequence[int], most: int | None = None) -> dict[int, bytes]:
     """The bytes of some mails, or their first `most`; those that have gone meanwhile are left out."""
     item = "BODY.PEEK[]" if most is None else f"BODY.PEEK[]<0.{most}>"
     found: dict[int, bytes] = {}

@@ -7,28 +7,25 @@ between has it fetched again and stored not twice; the same holds for a folder t
 
 import hashlib
 import logging
-import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from imapclient import SEEN
-from imapclient.exceptions import IMAPClientError
 
 from adapters.mailbox import CAME_AT, FAULT, PROVIDER, SIZE
 from eventlog import Log, Record
 from gateway.arrivals import Arrivals
 from gateway.imap import TROUBLE, Connection, Listed, Place, check, connect, fetch_mails, list_mails, open_folder
+from gateway.positions import Positions
 from schemas.events import RawRequest, Stream
 from schemas.failures import LogError, SettingsError
 from schemas.instants import from_epoch_ms
 from schemas.rawrecords import pack
 
-FILE: Final = "mailbox.sqlite"
 CUT_BYTES: Final = 2**20
 """What is read of a mail beyond the limit: headers and, before its attachments, the text."""
 _GROUP_BYTES: Final = 8 * 2**20
@@ -40,38 +37,15 @@ _LOOK_SECONDS: Final = 1.0
 _PAUSES: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 _REFUSED_SECONDS: Final = 300.0
 """Between two logins that are refused: servers lock accounts that try often."""
-_TRIES: Final = 5
+AGAIN_SECONDS: Final = 600.0
+GIVE_UP_SECONDS: Final = 86_400.0
+"""A mail that the server cannot read is tried every ten minutes for a day, then it is a dead letter."""
+T = TypeVar("T")
 _LOG: Final = logging.getLogger("outpulse.mailbox")
 
 
-class Positions:
-    """The newest UID of each folder whose mails are stored, in a file of the home; losing it costs only time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._open() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS positions (folder TEXT PRIMARY KEY, uidvalidity INTEGER, uid INTEGER)"
-            )
-
-    def _open(self) -> closing[sqlite3.Connection]:
-        return closing(sqlite3.connect(self._path, timeout=30, isolation_level=None))
-
-    def get(self, folder: str) -> tuple[int, int] | None:
-        """(UIDVALIDITY, UID) of a folder; None when it was never read."""
-        with self._open() as connection:
-            row = connection.execute("SELECT uidvalidity, uid FROM positions WHERE folder = ?", (folder,)).fetchone()
-        return (int(row[0]), int(row[1])) if row else None
-
-    def put(self, folder: str, uidvalidity: int, uid: int) -> None:
-        """Notes a UID; within one UIDVALIDITY the highest stays."""
-        with self._open() as connection:
-            connection.execute(
-                """INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT (folder) DO UPDATE SET
-                    uid = CASE WHEN uidvalidity = excluded.uidvalidity THEN max(uid, excluded.uid) ELSE excluded.uid END,
-                    uidvalidity = excluded.uidvalidity""",
-                (folder, uidvalidity, uid),
-            )
+class MailNotRead(Exception):  # noqa: N818 - it is tried again, by itself or later
+    """The server did not hand over some mails, or hung up while it did; they are tried one by one."""
 
 
 class Mailbox:
@@ -93,7 +67,8 @@ class Mailbox:
         self._stopping = stopping
         self._max_bytes = max_bytes
         self._arrivals = arrivals
-        self._tried: dict[int, int] = {}
+        self._one_by_one_to = 0
+        self._failures = 0
         self.stored = 0
         self.found: int | None = None
         """Mails that the first look has found; None before it."""
@@ -108,11 +83,15 @@ class Mailbox:
             LogError: the log cannot be written.
         """
         before = self.stored
-        client = connect(self.place)
-        try:
-            self._fetch_new(client, open_folder(client, self.place))
-        finally:
-            _leave(client)
+        while not self._stopping.is_set():
+            client = connect(self.place)
+            try:
+                self._fetch_new(client, open_folder(client, self.place))
+                break
+            except MailNotRead as error:
+                _LOG.warning("[%s] %s", self.place.section, error)
+            finally:
+                _leave(client)
         return self.stored - before
 
     def follow(self, *, patient: bool) -> None:
@@ -122,13 +101,13 @@ class Mailbox:
             SettingsError: a setting is missing or wrong; not when `patient` or once it has worked, then it is logged.
         """
         check(self.place)
-        failures, worked = 0, False
+        worked = False
         while not self._stopping.is_set():
             try:
                 client = connect(self.place)
                 try:
                     uidvalidity = open_folder(client, self.place)
-                    failures, worked = 0, True
+                    worked = True
                     self._watch(client, uidvalidity)
                 finally:
                     _leave(client)
@@ -136,9 +115,11 @@ class Mailbox:
                 if not (patient or worked):
                     raise
                 self._pause(str(error), _REFUSED_SECONDS)
+            except MailNotRead as error:
+                self._pause(str(error), _PAUSES[0])
             except (*TROUBLE, LogError) as error:
-                self._pause(told(error), _PAUSES[min(failures, len(_PAUSES) - 1)])
-                failures += 1
+                self._pause(told(error), _PAUSES[min(self._failures, len(_PAUSES) - 1)])
+                self._failures += 1
 
     def _pause(self, why: str, seconds: float) -> None:
         if not self._stopping.is_set():
@@ -151,6 +132,7 @@ class Mailbox:
         can_idle = client.has_capability("IDLE")
         while not self._stopping.is_set():
             self._fetch_new(client, uidvalidity)
+            self._failures = 0
             if can_idle:
                 _idle(client, box.idle_seconds, self._stopping)
             elif not self._stopping.wait(box.poll_seconds):
@@ -165,48 +147,69 @@ class Mailbox:
             asked += ["SINCE", datetime.now(UTC) - timedelta(days=self.place.settings.since_days)]
         uids = sorted(uid for uid in client.search(asked) if uid > last)  # `n:*` always holds the newest mail
         self.found = len(uids) if self.found is None else self.found
-        for at in range(0, len(uids), _LISTED):
-            listed = list_mails(client, uids[at : at + _LISTED])
-            for group in _groups(listed, self._max_bytes):
-                if self._stopping.is_set():
-                    return
-                self._store(client, uidvalidity, group)
-            self._positions.put(self.place.key, uidvalidity, uids[min(at + _LISTED, len(uids)) - 1])
+        singles = [uid for uid in uids if uid <= self._one_by_one_to]
+        for uid in singles:
+            self._take_alone(client, uidvalidity, uid)
+        self._one_by_one_to = 0
+        rest = uids[len(singles) :]
+        for at in range(0, len(rest), _LISTED):
+            self._take(client, uidvalidity, rest[at : at + _LISTED])
+        for waiting in self._positions.due(self.place.key, uidvalidity, AGAIN_SECONDS):
+            if time.time() - waiting.first_at > GIVE_UP_SECONDS:
+                self._append([self._record(Listed(waiting.uid, 0, None), b"", uidvalidity, cut=False)])
+                self._positions.done(self.place.key, uidvalidity, waiting.uid)
+            else:
+                self._take_alone(client, uidvalidity, waiting.uid)
+
+    def _take(self, client: Connection, uidvalidity: int, uids: Sequence[int]) -> None:
+        """Stores some mails, in groups.
+
+        Raises:
+            MailNotRead: with the next connection they are taken one by one, so that one of them does not stop the others.
+        """
+        for group in _groups(self._asked(uids[-1], list_mails, client, uids), self._max_bytes):
+            if self._stopping.is_set():
+                return
+            self._store(client, uidvalidity, group)
+        self._positions.put(self.place.key, uidvalidity, uids[-1])
+
+    def _take_alone(self, client: Connection, uidvalidity: int, uid: int) -> None:
+        """Stores one mail; it counts as waiting before it is asked for, so that no failure makes it stop the others."""
+        if self._stopping.is_set():
+            return
+        self._positions.try_alone(self.place.key, uidvalidity, uid)
+        self._positions.put(self.place.key, uidvalidity, uid)
+        for mail in self._asked(self._one_by_one_to, list_mails, client, [uid]):
+            self._store(client, uidvalidity, [mail])
+        self._positions.done(self.place.key, uidvalidity, uid)
+
+    def _asked(self, last_uid: int, ask: Callable[..., T], client: Connection, *what: Any) -> T:  # noqa: ANN401
+        """What the server answers."""
+        try:
+            return ask(client, *what)
+        except TROUBLE as error:
+            self._one_by_one_to = max(self._one_by_one_to, last_uid)
+            raise MailNotRead(f"the server did not hand over a mail: {told(error)}") from None
 
     def _store(self, client: Connection, uidvalidity: int, group: Sequence[Listed]) -> None:
         cut = group[0].size > self._max_bytes
-        try:
-            found = fetch_mails(client, [mail.uid for mail in group], CUT_BYTES if cut else None)
-        except IMAPClientError as error:
-            if isinstance(error, client.AbortError):
-                raise
-            found = self._one_by_one(client, group)
+        uids = [mail.uid for mail in group]
+        found = self._asked(uids[-1], fetch_mails, client, uids, CUT_BYTES if cut else None)
         bodies = [(mail, found[mail.uid]) for mail in group if mail.uid in found]
-        records = [self._record(mail, body, uidvalidity, cut=cut) for mail, body in bodies]
-        if records:
-            self._log.append(Stream.RAW, records)
-            self.stored += len(records)
-            if self._arrivals is not None:
-                for _ in records:
-                    self._arrivals.count(PROVIDER)
-            if self.place.settings.mark_seen:
-                client.add_flags([mail.uid for mail, _ in bodies], [SEEN], silent=True)
-        self._positions.put(self.place.key, uidvalidity, group[-1].uid)
+        self._append([self._record(mail, body, uidvalidity, cut=cut) for mail, body in bodies])
+        if bodies and self.place.settings.mark_seen:
+            client.add_flags([mail.uid for mail, _ in bodies], [SEEN], silent=True)
+        self._positions.put(self.place.key, uidvalidity, uids[-1])
 
-    def _one_by_one(self, client: Connection, group: Sequence[Listed]) -> dict[int, bytes]:
-        """Mails of a group in which the server cannot read one; that one is given up after some tries."""
-        found: dict[int, bytes] = {}
-        for mail in group:
-            try:
-                found |= fetch_mails(client, [mail.uid], CUT_BYTES if mail.size > self._max_bytes else None)
-            except IMAPClientError as error:
-                if isinstance(error, client.AbortError):
-                    raise
-                self._tried[mail.uid] = self._tried.get(mail.uid, 0) + 1
-                if self._tried[mail.uid] < _TRIES:
-                    raise
-                found[mail.uid] = b""  # becomes a dead letter that says where the mail lies
-        return found
+    def _append(self, records: Sequence[Record]) -> None:
+        """Stores mails; durable when it returns."""
+        if not records:
+            return
+        self._log.append(Stream.RAW, records)
+        self.stored += len(records)
+        if self._arrivals is not None:
+            for _ in records:
+                self._arrivals.count(PROVIDER)
 
     def _record(self, mail: Listed, body: bytes, uidvalidity: int, *, cut: bool) -> Record:
         headers = {CAME_AT: mail.came_at} if mail.came_at else {}
@@ -263,7 +266,7 @@ def told(error: Exception) -> str:
     if isinstance(error, LogError):
         return str(error)
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(words).split())[:200]
+    return " ".join(str(words).rpartition("=> ")[2].split())[:200]  # the library puts the command before
 
 
 def _leave(client: Connection) -> None:

@@ -11,7 +11,8 @@ from typing import Final
 from gateway.arrivals import FILE as ARRIVALS
 from gateway.arrivals import Arrivals
 from gateway.imap import TROUBLE, Place, check
-from gateway.mailbox import FILE, Mailbox, Positions, told
+from gateway.mailbox import Mailbox, told
+from gateway.positions import FILE, Positions
 from outpulse.home import Home
 from outpulse.parts import PARENT, stop_event
 from outpulse.replaying import Progress
