@@ -16,7 +16,7 @@ from adapters import REGISTRY
 from gateway.metrics import Metrics
 from gateway.pages import hot_paths
 from outpulse.cli import cli
-from outpulse.settings import ProviderSettings, Settings, load
+from outpulse.settings import MailboxSettings, ProviderSettings, Settings, load
 from schemas.decode import decode_record
 from schemas.derive import columns
 from schemas.events import Event
@@ -129,7 +129,8 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
 
 @pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
-    assert {f.name for f in msgspec.structs.fields(Settings)} == {"gateway", "dashboard", "log", "lake", "providers"}
+    others = {"providers", "hooks", "mailbox", "mailboxes"}  # what may stand there has tests of its own
+    assert {f.name for f in msgspec.structs.fields(Settings)} == {"gateway", "dashboard", "log", "lake"} | others
     rows = README.read_text().splitlines()
     for name, default in leaves(type(getattr(Settings(), section)), section):
         row = next((row for row in rows if row.startswith(f"| `{name}` |")), None)
@@ -144,6 +145,12 @@ def test_every_setting_of_providers_is_told() -> None:
     text = README.read_text() + OPERATIONS.read_text()
 
     assert [f for f in ProviderSettings.__struct_fields__ if f"`{f}`" not in text and f" {f}`" not in text] == []
+
+
+def test_every_setting_of_mailboxes_is_told() -> None:
+    text = (ROOT / "docs" / "channels.md").read_text()
+
+    assert [f for f in MailboxSettings.__struct_fields__ if f"`{f}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", [README, OPERATIONS], ids=lambda page: page.name)
