@@ -8,7 +8,9 @@ import re
 import sqlite3
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import Any, Final, NamedTuple
 
 FILE: Final = "arrivals.sqlite"
 STORED: Final = "stored"
-KEEP_MINUTES: Final = 8 * 24 * 60
+KEEP_MINUTES: Final = 36 * 24 * 60
+"""Four weeks to compare a silence with, and a week of silence."""
 _WRITE_SECONDS: Final = 2.0
 _MOST_REASONS: Final = 200
 """Different (provider, outcome) pairs between two writes; the rest is counted as `other`."""
@@ -89,28 +92,61 @@ def arrived(path: Path, minutes: int) -> list[Arrived]:
     return [Arrived(*row) for row in _rows(path, query, (since,))]
 
 
-def silent_minutes(path: Path) -> dict[str, tuple[int, int]]:
-    """(minutes of silence, minutes that would be unusual) of each provider that is silent for longer than usual.
+def silent_minutes(path: Path, now: int | None = None) -> dict[str, tuple[int, int]]:
+    """(minutes of silence, minutes from which it was unusual) of each provider that is silent for longer than usual.
 
-    Unusual is more than an hour, and more than three times the longest of 99 in 100 of its gaps of the last days.
+    A silence is compared with the same stretch of time in each of up to four weeks before, so nights, weekends and other
+    regular pauses are no silence. It is unusual once half of those weeks, or more, had ten minutes with requests in that
+    stretch, an hour at either end left out: so that neither a late batch nor a change to summer time is found. A silence of
+    more than a week must also be longer than every pause before. Without a full week of history only more than three
+    days are told, a weekend with a night on either side. `now` is in minutes since 1970, the clock if left out.
     """
-    now = int(time.time()) // 60
+    now = int(time.time()) // 60 if now is None else now
     found: dict[str, list[int]] = {}
-    query = "SELECT provider, minute FROM arrivals WHERE outcome = ? GROUP BY 1, 2 ORDER BY 1, 2"
-    for provider, minute in _rows(path, query, (STORED,)):
+    query = "SELECT provider, minute FROM arrivals WHERE outcome = ? AND minute <= ? GROUP BY 1, 2 ORDER BY 1, 2"
+    for provider, minute in _rows(path, query, (STORED, now)):
         found.setdefault(provider, []).append(minute)
     silent: dict[str, tuple[int, int]] = {}
     for provider, minutes in found.items():
-        gaps = sorted(after - before for before, after in pairwise(minutes))
-        if len(gaps) < _ENOUGH_GAPS:
-            continue
-        usual = max(60, 3 * gaps[min(len(gaps) - 1, int(len(gaps) * 0.99))])
-        if now - minutes[-1] > usual:
-            silent[provider] = (now - minutes[-1], usual)
+        last = minutes[-1]
+        unusual = next((length for length in _lengths(now - last) if is_unusual(minutes, length)), None)
+        if unusual is not None:
+            silent[provider] = (now - last, unusual)
     return silent
 
 
-_ENOUGH_GAPS: Final = 20
+_WEEK: Final = 7 * 24 * 60
+_WEEKS: Final = 4
+_ENOUGH: Final = 10
+"""Active minutes that are missed: with ten expected, none at all comes by chance once in 22,000 times (Poisson)."""
+_MARGIN: Final = 60
+_FIRST_WEEK: Final = 3 * 24 * 60
+_KNOWN: Final = 2 * 24 * 60
+"""A provider that was seen for less than two days has no usual pauses yet."""
+
+
+def _lengths(silence: int) -> Iterator[int]:
+    """Up to the silence: by ten minutes in the first two days, then by the hour."""
+    yield from range(2 * _MARGIN, min(silence, 2880) + 1, 10)
+    yield from range(2880, silence + 1, 60)
+
+
+def is_unusual(minutes: Sequence[int], length: int) -> bool:
+    """Whether a silence of so many minutes after the last of the active minutes (sorted) is unusual by their history."""
+    last = minutes[-1]
+    start, end = last + _MARGIN, last + length - _MARGIN
+    weeks = [week * _WEEK for week in range(1, _WEEKS + 1) if last - week * _WEEK >= minutes[0]]
+    if not weeks:
+        return length > _FIRST_WEEK and last - minutes[0] > _KNOWN and len(minutes) > _ENOUGH
+    missed = sorted(_between(minutes, start - week, end - week) for week in weeks)
+    if missed[(len(missed) - 1) // 2] < _ENOUGH:
+        return False
+    return length <= _WEEK or length > max(after - before for before, after in pairwise(minutes))
+
+
+def _between(minutes: Sequence[int], start: int, end: int) -> int:
+    """Active minutes after the start, up to the end."""
+    return bisect_right(minutes, end) - bisect_right(minutes, start)
 
 
 def _rows(path: Path, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

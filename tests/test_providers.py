@@ -1,17 +1,14 @@
 """`outpulse provider`, and what `status` and `doctor` say of providers."""
 
 import json
-import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from adapters import REGISTRY
 from adapters.guides import GUIDES
-from gateway.arrivals import FILE, KEEP_MINUTES, Arrivals, arrived, silent_minutes
+from gateway.arrivals import FILE, KEEP_MINUTES, Arrivals, arrived
 from outpulse.settings import ProviderSettings
 from tests.processes import answers, free_port, run, start, stop, wait_until
 
@@ -72,35 +69,6 @@ def test_status_and_doctor_tell_what_arrived_and_what_was_refused(tmp_path: Path
     checks = {row["check"]: row for row in json.loads(run("doctor", "--json", "--home", str(tmp_path)).stdout)}
     assert checks["arrivals"]["state"] == "warn"
     assert "postmark: 1 times the Authorization header" in checks["arrivals"]["found"]
-
-
-def write_minutes(path: Path, minutes: list[int]) -> None:
-    Arrivals(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE arrivals (minute, provider, outcome, requests)")
-        connection.executemany("INSERT INTO arrivals VALUES (?, 'brevo', 'stored', 1)", [(one,) for one in minutes])
-
-
-@pytest.mark.parametrize(
-    ("gap", "silence", "silent"), [(1, 59, False), (1, 62, True), (60, 170, False), (60, 190, True), (5, 61, True)]
-)
-def test_a_provider_is_silent_when_it_is_so_for_longer_than_usual(
-    tmp_path: Path,
-    gap: int,
-    silence: int,
-    silent: bool,  # noqa: FBT001
-) -> None:
-    now = int(time.time()) // 60
-    write_minutes(tmp_path / FILE, [now - silence - gap * n for n in range(40)])
-
-    assert ("brevo" in silent_minutes(tmp_path / FILE)) is silent
-
-
-def test_a_provider_that_hardly_ever_sent_is_not_called_silent(tmp_path: Path) -> None:
-    now = int(time.time()) // 60
-    write_minutes(tmp_path / FILE, [now - 5000, now - 4000])
-
-    assert silent_minutes(tmp_path / FILE) == {}
 
 
 def test_a_flood_of_refusals_is_kept_small_and_old_ones_go(tmp_path: Path) -> None:
