@@ -1,14 +1,17 @@
 """An IMAP server that cannot hand over one of its mails: the others come at once, that one later, or as a dead letter."""
 
+import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from gateway.mailbox import AGAIN_SECONDS, GIVE_UP_SECONDS
-from tests.dovecot import PROGRAM, Dovecot
+from tests.dovecot import PROGRAM, USER, Dovecot
 from tests.lakes import rows
 from tests.processes import start, stop, wait_until
 from tests.test_mailbox import TEXTS, drain, fetch, mail, stored
@@ -86,3 +89,37 @@ def test_while_following_the_others_come_within_seconds(home: Path, server: Dove
         wait_until(lambda: len(stored(home)) == 5, 30, "the next")
     finally:
         assert stop(process) == 0
+
+
+class Tokens(BaseHTTPRequestHandler):
+    """Says whose an access token is (RFC 7662)."""
+
+    def do_GET(self) -> None:
+        known = self.path.startswith("/good&")
+        body = json.dumps({"active": True, "email": USER} if known else {"active": False}).encode()
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Keeps quiet."""
+
+
+def test_an_access_token_of_oauth_2_is_a_password_too(home: Path, server: Dovecot) -> None:
+    tokens = HTTPServer(("127.0.0.1", 0), Tokens)
+    threading.Thread(target=tokens.serve_forever, daemon=True).start()
+    server.stop()
+    server.tokens_at = f"http://127.0.0.1:{tokens.server_address[1]}/"
+    server.start()
+    server.deliver(mail(1))
+    try:
+        refused = fetch(home, server, auth="xoauth2", password="stale")
+        assert refused.stderr.endswith("check [mailbox] user and password (auth is 'xoauth2')\n")
+        good = fetch(home, server, auth="xoauth2", password="good")
+        assert good.stderr == "", server.log()
+        assert good.stdout == "mailbox: 1 mails read\n"
+    finally:
+        tokens.shutdown()
+        tokens.server_close()
