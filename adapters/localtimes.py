@@ -69,6 +69,8 @@ def _text_ms(text: str, zone: ZoneInfo) -> int:
     try:
         moment = datetime(year, month, day, hour, minute, second, ms * 1000)  # noqa: DTZ001 - its zone comes next
         return _in_zone(moment, found["zone"], zone)
+    except BadEvent:
+        raise
     except (ValueError, OverflowError):
         raise BadEvent("occurred_at is not a time", f"the event's time is {text!r:.80}") from None
 

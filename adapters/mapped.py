@@ -108,7 +108,9 @@ class Mapped:
     def _event(self, told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
         item = object_of(told)
         name = self._kind.search(item)
-        kind = kind_of(self.name, text_of(name) if name is not None else None, self._mapping.kinds)
+        if name is None or name == "":
+            raise BadEvent("kind missing", f"nothing stands at {self._mapping.kind!r}, the mapping's kind")
+        kind = kind_of(self.name, text_of(name), self._mapping.kinds)
         values = {
             field: optional_text(path.search(item)) for field, path in self._fields.items() if field != "occurred_at"
         }
@@ -130,7 +132,10 @@ class Mapped:
 
     def _at_ms(self, told: object, receipt: Receipt) -> int:
         """By the mapping's format, else as times are written; text that names no zone is in the mapping's."""
-        if isinstance(told, str) and told:
+        if told is None or told == "":
+            path = self._mapping.fields["occurred_at"]
+            raise BadEvent("occurred_at missing", f"nothing stands at {path!r}, the mapping's occurred_at")
+        if isinstance(told, str):
             if not self._mapping.time_format:
                 told = time_ms(told, self._zone)
             else:
@@ -197,7 +202,9 @@ def _body(request: RawRequest) -> Any:  # noqa: ANN401 - JSON is anything
     try:
         return body_of(request)
     except BadEvent:
-        fields = form_of(request) if "form" in request.headers.get("content-type", "") else []
+        # Some clients call all that they post a form: what begins as JSON does is none.
+        is_form = "form" in request.headers.get("content-type", "") and request.body.lstrip()[:1] not in {b"{", b"["}
+        fields = form_of(request) if is_form else []
         if not fields:
             raise
         return {name: _field(text) for name, text in fields}

@@ -102,7 +102,7 @@ class Webhooks:
         known = self._hooks if kind == "hooks" else self._adapters
         adapter = known.get(provider)
         if adapter is None:
-            door, size, answer = "unknown", 0, _unknown(provider, known)
+            door, size, answer = "unknown", 0, _unknown(kind, provider, known)
         elif scope["method"] != "POST":
             # HEAD: Mandrill looks whether the URL exists before it saves it.
             door, size, answer = provider, 0, _not_posted(scope["method"])
@@ -179,9 +179,10 @@ def _confirmation_url(adapter: Adapter, request: RawRequest, settings: ProviderS
     return found
 
 
-def _unknown(provider: str, known: Mapping[str, Adapter]) -> Answer:
-    valid = ", ".join(sorted(known)) or "set by [hooks.NAME] mapping"
-    return problem(404, f"unknown provider {provider[:40]!r}, valid are {valid}")
+def _unknown(kind: str, name: str, known: Mapping[str, Adapter]) -> Answer:
+    what = "hook" if kind == "hooks" else "provider"
+    valid = f"valid are {', '.join(sorted(known))}" if known else "none is set; set [hooks.NAME] mapping"
+    return problem(404, f"unknown {what} {name[:40]!r}, {valid}")
 
 
 _NO_SETTINGS: Final = ProviderSettings()

@@ -203,6 +203,28 @@ def _secrets(home: Home) -> tuple[str, str, str]:
     return "good", f"secrets for {', '.join(known)}", ""
 
 
+def _hooks(home: Home) -> tuple[str, str, str]:
+    """Each hook's mapping file and proof; all faults at once."""
+    from adapters.mapped import mapped_adapter
+
+    faults, without_proof = [], []
+    for name, hook in sorted(home.settings.hooks.items()):
+        try:
+            mapped_adapter(home.path, name, hook.mapping)
+        except OutpulseError as error:
+            faults.append(str(error))
+        proofs = (hook.bearer_tokens, hook.basic_auth, hook.headers, hook.insecure, home.settings.gateway.token)
+        if not any(proofs):
+            without_proof.append(name)
+    if faults:
+        return "fault", "; ".join(faults), "mend the mapping file, then restart gateway and flows"
+    if without_proof:
+        found = f"no proof is set for {', '.join(without_proof)}: every post is refused"
+        return "warn", found, f"set [hooks.{without_proof[0]}] bearer_tokens, or [gateway] token"
+    names = ", ".join(sorted(home.settings.hooks))
+    return "good", f"mapping files of {names}" if names else "no hook is set", ""
+
+
 def _arrivals(home: Home) -> tuple[str, str, str]:
     from gateway.arrivals import FILE, STORED, arrived, silent_minutes
 
@@ -255,6 +277,7 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "sync": _sync,
     "lake": _lake_opens,
     "providers": _secrets,
+    "hooks": _hooks,
     "arrivals": _arrivals,
     "token": _token,
     "gateway port": _ports,

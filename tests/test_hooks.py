@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.mapped import Mapped
+from adapters.mapped import Mapped, mapped_adapters
 from adapters.mappings import read_mapping
 from adapters.reading import Receipt
 from schemas.events import RawRequest
@@ -148,6 +148,8 @@ def test_posts_of_three_tools_reach_sql_and_a_mended_mapping_is_replayed(tmp_pat
             401,
             404,
         ]
+        unknown = httpx.post(f"http://127.0.0.1:{port}/hooks/nobody").json()
+        assert unknown == {"error": "unknown hook 'nobody', valid are dialtone, linkline, slotly"}
     finally:
         assert stop(gateway) == 0
     assert run("flows", "--drain", "--home", str(home)).returncode == 0
@@ -176,3 +178,151 @@ def test_a_hook_without_any_secret_is_refused_with_the_setting(tmp_path: Path) -
         tool("linkline").verify(request, HookSettings(), 0)
     assert caught.value.status == 403
     assert json.dumps(str(tmp_path)) not in str(caught.value)
+
+
+def posted(mapping: str, body: bytes, tmp_path: Path, content_type: str = "application/json") -> Any:
+    (tmp_path / "a.toml").write_text(mapping)
+    headers = {"content-type": content_type}
+    request = RawRequest(provider="a", method="POST", url="/", received_at=str(RECEIPT.at), headers=headers, body=body)
+    return Mapped("a", read_mapping(tmp_path / "a.toml")).parse(request)
+
+
+LOCAL = GOOD + 'time_zone = "Europe/Berlin"\n'
+
+
+@pytest.mark.parametrize(
+    ("told", "at"),
+    [
+        pytest.param('"2025-07-01T10:00:00"', "2025-07-01T08:00:00.000Z", id="text without a zone is in the mapping's"),
+        pytest.param('"2025-07-01 10:00"', "2025-07-01T08:00:00.000Z", id="without seconds"),
+        pytest.param('"01.07.2025 10:00:00"', "2025-07-01T08:00:00.000Z", id="day first"),
+        pytest.param('"2025-07-01T10:00:00Z"', "2025-07-01T10:00:00.000Z", id="a zone of its own counts"),
+        pytest.param('"2025-07-01T10:00:00-0330"', "2025-07-01T13:30:00.000Z", id="an offset of its own counts"),
+        pytest.param("1751364000", "2025-07-01T10:00:00.000Z", id="unix seconds are UTC"),
+        pytest.param('"1751364000123"', "2025-07-01T10:00:00.123Z", id="unix milliseconds as text"),
+        pytest.param('"2025-03-30T01:59:59"', "2025-03-30T00:59:59.000Z", id="the last second before summer time"),
+        pytest.param('"2025-03-30T03:00:00"', "2025-03-30T01:00:00.000Z", id="the first second of summer time"),
+        pytest.param('"2025-10-26T02:30:00"', "2025-10-26T00:30:00.000Z", id="the hour that comes twice, first time"),
+        pytest.param('"2025-10-26T02:30:00+01:00"', "2025-10-26T01:30:00.000Z", id="the same hour by its offset"),
+        pytest.param('"2025-10-26T03:00:00"', "2025-10-26T02:00:00.000Z", id="after it"),
+    ],
+)
+def test_times_are_in_the_mappings_zone_unless_they_name_one(tmp_path: Path, told: str, at: str) -> None:
+    found = posted(LOCAL, f'{{"k": "a", "id": 1, "at": {told}}}'.encode(), tmp_path)
+
+    assert [event.occurred_at for event in found.events] == [at]
+
+
+def test_a_format_of_its_own_is_in_the_mappings_zone_too(tmp_path: Path) -> None:
+    mapping = LOCAL + "time_format = '%d/%m/%Y %I:%M %p'\n"
+    body = b'[{"k": "a", "id": 1, "at": "26/10/2025 02:30 AM"}, {"k": "a", "id": 2, "at": "2025-10-26T10:00:00Z"}]'
+    found = posted(mapping, body, tmp_path)
+
+    assert [event.occurred_at for event in found.events] == ["2025-10-26T00:30:00.000Z"]
+    assert [item.detail for item in found.rejected] == ["'2025-10-26T10:00:00Z', valid is %d/%m/%Y %I:%M %p"]
+
+
+@pytest.mark.parametrize("form", ["", "time_format = '%Y-%m-%dT%H:%M:%S'\n"], ids=["any format", "with a format"])
+def test_a_time_that_the_clocks_leave_out_is_a_dead_letter(tmp_path: Path, form: str) -> None:
+    (rejected,) = posted(LOCAL + form, b'{"k": "a", "id": 1, "at": "2025-03-30T02:30:00"}', tmp_path).rejected
+
+    assert rejected.reason == "occurred_at is not a time"
+    assert rejected.detail == "2025-03-30 02:30:00 is left out by the clocks of Europe/Berlin"
+
+
+NESTED = """
+items = "data.activities[].steps[]"
+kind = "join('.', [channel, what])"
+channel = "linkedin_message"
+attributes = { campaign_name = "_body.data.campaign.name", score = "lead.score", vip = "lead.vip" }
+[kinds]
+"li.invited" = "sent"
+"crm.deal" = "opportunity_created"
+"video.watched" = "opened"
+[channels]
+"video.watched" = "video"
+[fields]
+event_id = "no"
+occurred_at = "at"
+campaign_id = "_body.data.campaign.id"
+contact_id = 'lead."contact id"'
+recipient = "lead.mail"
+"""
+
+
+def test_nested_items_reach_the_body_around_them_and_numbers_become_text(tmp_path: Path) -> None:
+    steps = [
+        {"no": 2**53 + 1, "channel": "li", "what": "invited", "at": 1767610800}
+        | {"lead": {"contact id": 42, "mail": "Ada <ada@firm.example>", "score": 0, "vip": False}},
+        {"no": 2, "channel": "video", "what": "watched", "at": "1767610801"},
+        {"no": 3, "channel": "li", "what": "poked", "at": 1767610802},
+        {"no": 4, "channel": "crm", "what": "deal"},
+    ]
+    campaign = {"id": 17, "name": "Autumn"}
+    body = {"data": {"campaign": campaign, "activities": [{"steps": steps[:1]}, {"steps": steps[1:]}, {}]}}
+    found = posted(NESTED, json.dumps(body).encode(), tmp_path)
+
+    told = [(e.event_id, e.kind, e.channel, e.campaign_id, e.contact_id, e.recipient) for e in found.events]
+    assert told == [
+        ("9007199254740993", "sent", "linkedin_message", "17", "42", "ada@firm.example"),
+        ("2", "opened", "video", "17", None, None),
+    ]
+    assert found.events[0].attributes == {"campaign_name": "Autumn", "score": "0", "vip": "false"}
+    assert [(item.reason, item.detail) for item in found.rejected] == [
+        ("unmapped: li.poked", "a's 'li.poked' has no kind here"),
+        ("occurred_at missing", "nothing stands at 'at', the mapping's occurred_at"),
+    ]
+    assert b"_body" not in found.rejected[0].raw
+
+
+def test_a_form_may_hold_json_in_a_field(tmp_path: Path) -> None:
+    body = b"payload=%7B%22k%22%3A%22a%22%2C%22id%22%3A7%2C%22at%22%3A1767610800%7D&v=1"
+    mapping = GOOD + 'items = "payload"\n'
+
+    assert [e.event_id for e in posted(mapping, body, tmp_path, "application/x-www-form-urlencoded").events] == ["7"]
+
+
+def test_broken_json_that_calls_itself_a_form_is_told_as_broken_json(tmp_path: Path) -> None:
+    found = posted(GOOD, b'{"k": "a"', tmp_path, "application/x-www-form-urlencoded")
+
+    assert [item.reason for item in found.rejected] == ["not JSON"]
+
+
+@pytest.mark.parametrize(
+    ("mappings", "why"),
+    [
+        ({"sendgrid": "a.toml"}, "[hooks.sendgrid] has the name of a provider; choose another"),
+        ({"a": ""}, "[hooks.a] mapping is not set; valid is the path of a mapping file"),
+        ({"a": "no.toml"}, "no.toml cannot be read: No such file"),
+    ],
+)
+def test_a_hook_whose_mapping_cannot_be_used_says_why(tmp_path: Path, mappings: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        mapped_adapters(tmp_path, mappings)
+    assert why in str(caught.value)
+
+
+def test_a_wrong_mapping_stops_gateway_and_flows_and_doctor_tells_it(tmp_path: Path) -> None:
+    (tmp_path / "outpulse.toml").write_text('[hooks.a]\nmapping = "a.toml"\n[hooks.b]\nmapping = "b.toml"\n')
+    (tmp_path / "a.toml").write_text(GOOD)
+    (tmp_path / "b.toml").write_text(GOOD.replace("called", "calld"))
+    why = f"mapping {tmp_path / 'b.toml'}: [kinds] a is 'calld'; valid are queued, sent"
+
+    for verb in ("gateway", "flows"):
+        outcome = run(verb, "--home", str(tmp_path))
+        assert outcome.returncode == 1
+        assert outcome.stderr.startswith(f"outpulse {verb}: {why}")
+    assert hooks_in_doctor(tmp_path)["state"] == "fault"
+    assert why in hooks_in_doctor(tmp_path)["found"]
+    (tmp_path / "b.toml").write_text(GOOD)
+    assert hooks_in_doctor(tmp_path) | {"mend": ""} == {
+        "check": "hooks",
+        "state": "warn",
+        "found": "no proof is set for a, b: every post is refused",
+        "mend": "",
+    }
+
+
+def hooks_in_doctor(home: Path) -> dict[str, Any]:
+    checks = json.loads(run("doctor", "--json", "--home", str(home)).stdout)
+    return next(dict(row) for row in checks if row["check"] == "hooks")
