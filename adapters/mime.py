@@ -43,6 +43,7 @@ _STATUS: Final = frozenset({"message/delivery-status", "message/global-delivery-
 _OPAQUE: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _RETURNED: Final = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 _ENCODED: Final = frozenset({"base64", "quoted-printable"})
+_ADDRESS: Final = re.compile(r"""[^\s<>@,;:'"()]{1,64}@[^\s<>@,;:'"()]{1,255}""")
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 
 
@@ -308,11 +309,12 @@ def date_ms(text: str | None) -> int | None:
 
 def addresses_in(*texts: str | None) -> list[str]:
     """The bare addresses in some headers, in order."""
+    lines = [line for text in texts if text for line in text.split("\n")]  # repeated headers stand a line each
     try:
-        found = [address for _, address in getaddresses([text for text in texts if text]) if "@" in address]
+        found = [address for _, address in getaddresses(lines) if "@" in address]
     except (RecursionError, ValueError, IndexError, TypeError):  # comments in comments
         found = []
-    return found or [one for text in texts if text for one in re.findall(r"<([^<>\s@]{1,256}@[^<>\s@]{1,256})>", text)]
+    return found or [one for line in lines for one in _ADDRESS.findall(line)]
 
 
 def ids_in(text: str | None) -> list[str]:

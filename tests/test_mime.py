@@ -277,6 +277,22 @@ def test_transfer_encodings_are_undone() -> None:
     assert read(odd).text.startswith("Grüß")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Ada <a@x.example>, b@y.example", ["a@x.example", "b@y.example"]),
+        ('"Example, Ada" <a@x.example>', ["a@x.example"]),
+        ("a@x.example\nreply+d-1@y.example", ["a@x.example", "reply+d-1@y.example"]),  # a header that came twice
+        ("(" * 5_000 + " a@x.example", ["a@x.example"]),
+        ("undisclosed-recipients:;", []),
+        ("jörg@bücher.example", ["jörg@bücher.example"]),
+    ],
+    ids=["two", "comma", "lines", "comments", "nobody", "unicode"],
+)
+def test_addresses_are_found_in_headers(text: str, found: list[str]) -> None:
+    assert addresses_in(text) == found
+
+
 def nested(depth: int, lines: int) -> bytes:
     heads = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(depth))
     return b"Subject: deep\n" + heads + b"\nwords\n" + b"x\n" * lines
