@@ -297,15 +297,19 @@ class _Writer:
     def add(self, row: Row, reader: Reader) -> None:
         """One row's events and dead letters."""
         if row.bad is not None:
-            self._reject(row, row.raw or b"", *row.bad)
+            self._reject(f"row {row.number}", row.raw or b"", *row.bad)
             return
-        for item in reader.items(row):
+        items = list(reader.items(row))
+        for number, item in enumerate(items, 1):
+            place = f"row {row.number}, item {number}" if len(items) > 1 else f"row {row.number}"
             parsed = reader.read(item)
             replies = {reply.event_id: reply for reply in parsed.replies}
             for event in parsed.events:
                 if event.occurred_at > self._latest:
-                    raw = row.raw or _ENCODE(item)
-                    self._reject(row, raw, "occurred_at in the future", f"{event.occurred_at} is more than 24 h ahead")
+                    raw = _raw(row, item)
+                    self._reject(
+                        place, raw, "occurred_at in the future", f"{event.occurred_at} is more than 24 h ahead"
+                    )
                     continue
                 reply = replies.get(event.event_id) if event.kind is Kind.REPLIED else None
                 words = (
@@ -314,7 +318,7 @@ class _Writer:
                 self._events.append(self._with_campaign(event))
                 self._lines.append(_line_with(words) if words else _ENCODE)
             for bad in parsed.rejected:
-                self._reject(row, row.raw or _ENCODE(item), bad.reason, bad.detail)
+                self._reject(place, _raw(row, item), bad.reason, bad.detail)
         if len(self._lines) >= _BATCH:
             self.flush()
 
@@ -329,7 +333,7 @@ class _Writer:
             return replace(event, campaign_id=self._campaign_id)
         return event
 
-    def _reject(self, row: Row, raw: bytes, reason: str, detail: str) -> None:
+    def _reject(self, place: str, raw: bytes, reason: str, detail: str) -> None:
         from flows.files import letter_line
 
         name = f"import\x1f{self._identity}\x1f{self._letters}"
@@ -338,11 +342,16 @@ class _Writer:
             id=hashlib.sha256(name.encode()).hexdigest()[:32],
             stage="import",
             reason=reason,
-            detail=f"row {row.number}: {detail}",
+            detail=f"{place}: {detail}",
             raw=raw,
             provider=self._provider,
         )
         self._lines.append(letter_line(letter))
+
+
+def _raw(row: Row, item: Any) -> bytes:  # noqa: ANN401 - JSON is anything
+    """The bytes of a CSV's row or of a line with one item; of a page the item."""
+    return row.raw if row.raw is not None and (row.value is item or row.is_csv) else _ENCODE(item)
 
 
 def _line_with(words: dict[str, Any]) -> Callable[[Event], bytes]:

@@ -37,6 +37,7 @@ class Row(NamedTuple):
     raw: bytes | None = None
     bad: tuple[str, str] | None = None
     list_name: str | None = None
+    is_csv: bool = False
 
 
 class RowFile:
@@ -138,7 +139,12 @@ class RowFile:
                     fault = "a quote is not closed"
             number += 1
             if not fault:
-                yield Row(number, {name: cell for name, cell in zip(header, cells, strict=True) if cell}, lines.raw())
+                yield Row(
+                    number,
+                    {name: cell for name, cell in zip(header, cells, strict=True) if cell},
+                    lines.raw(),
+                    is_csv=True,
+                )
                 continue
             lines.give_back()
             yield Row(number, None, lines.raw(), ("not a CSV row", fault))

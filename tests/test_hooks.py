@@ -1,6 +1,7 @@
 """Tools without code: mapping files, the samples in `data/hooks`, and the way from a post to SQL."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from adapters.mapped import Mapped, mapped_adapters
-from adapters.mappings import read_mapping
+from adapters.mappings import FIELDS, KEYS, read_mapping
 from adapters.reading import Receipt
 from schemas.events import RawRequest
 from schemas.failures import SettingsError
@@ -326,3 +327,24 @@ def test_a_wrong_mapping_stops_gateway_and_flows_and_doctor_tells_it(tmp_path: P
 def hooks_in_doctor(home: Path) -> dict[str, Any]:
     checks = json.loads(run("doctor", "--json", "--home", str(home)).stdout)
     return next(dict(row) for row in checks if row["check"] == "hooks")
+
+
+def test_the_example_of_the_docs_does_what_they_say(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "channels.md").read_text()
+    (body,) = re.findall(r"^```json5\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (mapping,) = re.findall(r"^```TOML\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    found = posted(mapping, body.encode(), tmp_path)
+
+    assert found.rejected == []
+    assert [(e.event_id, e.kind, e.channel, e.occurred_at, e.contact_id, e.campaign_id) for e in found.events] == [
+        ("9001", "called", "phone", "2026-01-05T09:02:00.000Z", "42", "17"),
+        ("9002", "meeting_booked", "phone", "2026-01-05T09:09:30.000Z", "43", "17"),
+    ]
+    assert found.events[0].attributes == {"seconds": "182"}
+
+
+def test_the_docs_name_every_key_and_field_of_a_mapping() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "channels.md").read_text()
+    section = page.partition("## Hooks")[2].partition("## Histories")[0]
+
+    assert [name for name in (*KEYS, *FIELDS) if f"`{name}`" not in section and f"`[{name}]`" not in section] == []

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapters import REGISTRY
 from adapters.histories import FORMATS
@@ -539,6 +541,27 @@ def test_what_is_no_export_at_all_is_one_clear_error(tmp_path: Path, content: by
 
     with pytest.raises(OutpulseError, match=r"a\.csv"):
         imported(tmp_path / "home", tmp_path / "a.csv")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=200) | st.text(alphabet='{}[]",:;\n eitmsvn01', max_size=200).map(str.encode),
+    provider=st.sampled_from(sorted(REGISTRY)),
+)
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Path, content: bytes, provider: str) -> None:
+    (tmp_path / "any").write_bytes(content)
+    try:
+        told(tmp_path / "any", provider=provider)
+    except OutpulseError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_bad_item_of_a_page_is_told_with_its_place_and_its_own_bytes(tmp_path: Path) -> None:
+    imported(tmp_path, HISTORIES / "mailgun_events.json")
+
+    ((detail, raw),) = rows(tmp_path, "SELECT detail, raw FROM dead_letters")
+    assert detail == "row 1, item 4: mailgun's 'stored' has no kind here"
+    assert json.loads(raw)["id"] == "mg-4"
 
 
 def test_an_unknown_format_says_what_was_found_and_what_is_known(tmp_path: Path) -> None:
