@@ -17,7 +17,7 @@ from adapters.reading import (
     address_of,
     attributes_of,
     bare_id,
-    body_of,
+    batch_of,
     by_agent,
     custom_object,
     event_of,
@@ -83,7 +83,7 @@ def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
 def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item; never raises."""
     try:
-        body = body_of(request)
+        body = batch_of(request.body)
         if isinstance(body, dict) and isinstance(body.get("items"), list):
             return read_mails(body["items"], receipt_of(request), _inbound)
         items = body if isinstance(body, list) else [object_of(body)]

@@ -146,9 +146,13 @@ def fact_id(
 
 
 def rejected_item(item: Any, reason: str, detail: str, after: int = 0) -> Rejected:  # noqa: ANN401 - JSON is anything
-    """A dead letter of one item of a batch, with the item as JSON."""
+    """A dead letter of one item of a batch, with the item as JSON, as received where that is at hand."""
     try:
-        raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+        raw = (
+            bytes(item)
+            if item.__class__ is msgspec.Raw
+            else json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+        )
     except (ValueError, RecursionError):
         raw = b""
     return Rejected(reason, detail, raw, after)

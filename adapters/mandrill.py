@@ -22,7 +22,7 @@ from adapters.reading import (
     address_of,
     attributes_of,
     bare_id,
-    body_of,
+    batch_of,
     by_agent,
     event_of,
     handed_back,
@@ -169,8 +169,8 @@ def _inbound(item: dict[str, Any], receipt: Receipt) -> Inbound:
 
 
 def _items(request: RawRequest) -> list[Any]:
-    field = next((value for key, value in fields_of(request)[0] if key == FIELD), None)
-    body = body_of(request) if field is None else load_json(field)
+    field = next((value for key, value in fields_of(request)[0] if key == FIELD), request.body)
+    body = load_json(field) if b"inbound" in field else batch_of(field)  # mails are told from events by their name
     if not isinstance(body, list):
         raise BadEvent("not an array", f"{FIELD} is a JSON {type(body).__name__}, valid is an array of events")
     return body

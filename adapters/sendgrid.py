@@ -37,7 +37,7 @@ from adapters.reading import (
     Receipt,
     add_client,
     attributes_of,
-    body_of,
+    batch_of,
     custom_object,
     event_of,
     kind_of,
@@ -152,7 +152,7 @@ def parse(request: RawRequest) -> Parsed:
     if _is_inbound(request):
         return _inbound(request)
     try:
-        return read_items(_items(body_of(request)), receipt_of(request), _event)
+        return read_items(_items(batch_of(request.body)), receipt_of(request), _event)
     except BadEvent as bad:
         return whole_rejected(request, bad)
 

@@ -18,6 +18,7 @@ from adapters.reading import (
     add_client,
     address_of,
     attributes_of,
+    batch_of,
     body_of,
     by_agent,
     event_of,
@@ -96,6 +97,7 @@ FAMILIES: Final[dict[str, str]] = {
     "53": "content",  # prohibited attachment
     "54": "policy",  # relaying denied
 }
+_CHECK: Final[dict[str, Any]] = {"msys": {}}
 _NO_BOUNCES: Final = frozenset({"60", "80", "100"})
 _TAKEN: Final = frozenset({"type", "timestamp", "event_id", "transmission_id", "raw_rcpt_to", "rcpt_to", "rcpt_meta"})
 _CLICKED: Final = _TAKEN | {"target_link_url"}
@@ -114,13 +116,13 @@ def verify(request: RawRequest, settings: ProofSettings, now_ms: int) -> None:
 
 def parse(request: RawRequest) -> Parsed:
     """One event or one dead letter per item; `{"msys": {}}`, the check when a webhook is saved, is nothing. Never raises."""
+    mails = b"relay_message" in request.body  # a batch is looked through only where there can be a mail
     try:
-        body = body_of(request)
+        body = body_of(request) if mails else batch_of(request.body)
     except BadEvent as bad:
         return whole_rejected(request, bad)
-    items = [item for item in (body if isinstance(body, list) else [body]) if item != {"msys": {}}]
-    receipt = receipt_of(request)
-    if b"relay_message" not in request.body:  # a batch is looked through only where there can be a mail
+    items, receipt = body if isinstance(body, list) else [body], receipt_of(request)
+    if not mails:
         return read_items(items, receipt, _event)
     return joined(
         read_mails([item], receipt, _inbound) if _is_mail(item) else read_items([item], receipt, _event)
@@ -147,7 +149,9 @@ def _inbound(item: dict[str, Any]) -> Inbound:
     )
 
 
-def _event(told: Any, receipt: Receipt) -> Event:  # noqa: ANN401 - JSON is anything
+def _event(told: Any, receipt: Receipt) -> Event | tuple[()]:  # noqa: ANN401 - JSON is anything
+    if told == _CHECK:
+        return ()
     item = _unwrapped(object_of(told))
     event = item.get("type")
     kind = kind_of(name, event, VOCABULARY)
