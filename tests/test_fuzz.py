@@ -223,3 +223,13 @@ def test_a_body_stretched_to_a_megabyte_takes_less_than_a_second(name: str) -> N
         else:
             REGISTRY[name].parse(request_at(name, door, body))
         assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("name", [name for name in BATCHES if SAMPLES[name].is_json])
+def test_a_dead_letter_of_an_item_has_its_bytes_as_received(name: str) -> None:
+    good = SAMPLES[name].body([SAMPLES[name].item(1)])[1:-1]
+    odd = b'{ "b" : "a\\/b\xff" , "n":1e999,"a":1.0 }'
+    parsed = check(request_at(name, 0, b"[" + good + b" , " + odd + b"," + good + b"]"))
+
+    assert [(item.raw, item.after) for item in parsed.rejected] == [(odd, 1)]
+    assert len(parsed.events) == 2
