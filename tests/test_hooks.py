@@ -131,7 +131,9 @@ def test_posts_of_three_tools_reach_sql_and_a_mended_mapping_is_replayed(tmp_pat
     home, port = tmp_path / "home", free_port()
     home.mkdir()
     hooks = "".join(f'[hooks.{name}]\nmapping = "{name}.toml"\n' for name in TOOLS)
-    (home / "outpulse.toml").write_text(f'[gateway]\nport = {port}\ntoken = "sesame"\n{hooks}bearer_tokens = ["own"]\n')
+    (home / "outpulse.toml").write_text(
+        f'[gateway]\nport = {port}\ntoken = "sesame"\n{hooks}bearer_tokens = ["own", "older"]\n'
+    )
     for name in TOOLS:
         (home / f"{name}.toml").write_bytes((SAMPLES / f"{name}.toml").read_bytes())
     gateway = start("gateway", "--home", str(home))
@@ -144,6 +146,7 @@ def test_posts_of_three_tools_reach_sql_and_a_mended_mapping_is_replayed(tmp_pat
             return httpx.post(f"http://127.0.0.1:{port}/hooks/{name}", content=body, headers=headers).status_code
 
         assert [post(*one) for one in (("linkline", "sesame"), ("dialtone", "sesame"), ("slotly", "own"))] == [204] * 3
+        assert post("slotly", "older") == 204  # both hold while the tool is given the new one; its copies count once
         assert [post(*one) for one in (("linkline", "x"), ("slotly", "sesame"), ("nobody", "sesame"))] == [
             401,
             401,
