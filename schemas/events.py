@@ -164,19 +164,45 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     inbound: bool = False
 
 
+class CommandAction(StrEnum):
+    """What a command does: the first four to a scope, the last two to a person's addresses."""
+
+    WARN = "warn"
+    SLOW = "slow"
+    PAUSE = "pause"
+    RESUME = "resume"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What the guard or a person tells the dispatcher, in the `control` stream."""
+    """What the guard or a person tells the dispatcher, in the `control` stream; its log key is `id`.
+
+    `scope_kind` and `scope_value` are as `control.scopes` writes them; a suppression has none, but `contact_id`,
+    `recipient` or both, and `channel` (None is all). `send_share` counts for `slow` only. `occurred_at` is the event time,
+    `decided_at` the wall clock of the decision. `evidence` is the e-value, `observed_rate` is `hits` / `trials`.
+    """
 
     id: str
-    action: str
-    scope_kind: str
-    scope_value: str
+    action: CommandAction
+    scope_kind: str = ""
+    scope_value: str = ""
     occurred_at: str
     decided_by: str
     why: str
     send_share: float = 0.0
     rule: str | None = None
     caused_by: str | None = None
+    metric: str | None = None
+    observed_rate: float | None = None
+    tolerance: float | None = None
+    evidence: float | None = None
+    trials: int | None = None
+    hits: int | None = None
+    decided_at: str | None = None
+    channel: str | None = None
+    contact_id: str | None = None
+    recipient: str | None = None
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -172,7 +172,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     scope_kind: Annotated[
         str, about("campaign, sender, domain, contact or all; joined kinds such as 'sender,domain' narrow the scope")
     ]
-    scope_value: Annotated[str, about("the values of scope_kind, joined the same way; '' for all")]
+    scope_value: Annotated[str, about("the value, of joined kinds the values as a row of CSV; '' for all")]
     rule: Annotated[str | None, about("the rule that fired; null for a person's decision")] = None
     metric: Annotated[str | None, about("what the rule watched, such as hard_bounce")] = None
     observed_rate: Annotated[float | None, about("hits / trials, 0..1")] = None
@@ -185,6 +185,9 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: Annotated[Instant, about("wall clock of the decision, UTC; differs between passes over one log")]
     decided_by: Annotated[str, about("guard, replay or a person")]
     why: Annotated[str, about("the reason in words")]
+    control_offset: Annotated[
+        int | None, about("place in the control stream; null for a replay's, which do not hold")
+    ] = None
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

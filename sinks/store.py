@@ -7,7 +7,7 @@ from features.deliveries import COHORT_KEYS, COUNTS
 from schemas.derive import ddl
 from schemas.tables import TABLES
 
-LAKE_FORMAT: Final = 2
+LAKE_FORMAT: Final = 3
 """Raised when the store's tables change shape; a lake of a higher format is refused."""
 
 FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
@@ -69,6 +69,8 @@ STORE_DDL: Final = (
     """CREATE TABLE IF NOT EXISTS store.replies (seq BIGINT, event_id VARCHAR, provider VARCHAR, recipient VARCHAR,
         channel VARCHAR, occurred_at TIMESTAMPTZ, received_at TIMESTAMPTZ, subject VARCHAR, text VARCHAR,
         headers VARCHAR, origin VARCHAR, raw_partition INTEGER, raw_offset BIGINT)""",
+    # The commands of the control stream that have landed: a log that knows no keys may hold one twice.
+    "CREATE TABLE IF NOT EXISTS store.commands (id UUID, control_offset BIGINT)",
 )
 
 STORED_TABLES: Final = (
@@ -102,6 +104,7 @@ _UPGRADES: Final = {
         "ALTER TABLE store.cohorts ADD COLUMN clicked_strict BIGINT",
         "DROP TABLE store.orphans",
     ),
+    2: ("ALTER TABLE pauses ADD COLUMN IF NOT EXISTS control_offset BIGINT",),
 }
 """What brings a lake of a format to the next one; hashes and derived figures are then made anew."""
 

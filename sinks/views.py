@@ -114,8 +114,8 @@ def _cohorts() -> str:
 
 _ACTIVE_PAUSES: Final = """
     SELECT * FROM (
-        SELECT * FROM pauses
-        QUALIFY row_number() OVER (PARTITION BY scope_kind, scope_value ORDER BY occurred_at DESC, id DESC) = 1
+        SELECT * FROM pauses WHERE control_offset IS NOT NULL AND action <> 'warn'
+        QUALIFY row_number() OVER (PARTITION BY scope_kind, scope_value ORDER BY control_offset DESC) = 1
     ) WHERE action IN ('slow', 'pause')"""
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sinks.attach import connect
 from sinks.lake import Lake
+from sinks.store import LAKE_FORMAT
 from tests.lakes import differences, land, rows, tables, works
 from tests.test_links import reply, sent
 
@@ -19,6 +20,8 @@ TO_FORMAT_1 = (
     "DROP TABLE store.answers",
     "DROP TABLE store.links",
     "DROP TABLE store.suspects",
+    "DROP TABLE store.commands",
+    "ALTER TABLE pauses DROP COLUMN control_offset",
     "UPDATE store.facts SET delivery = 1 WHERE kind = 'replied'",
     "UPDATE store.meta SET value = '1' WHERE name = 'format'",
     "UPDATE store.meta SET value = 'of an older release' WHERE name IN ('hash', 'views')",
@@ -36,7 +39,7 @@ def test_a_lake_of_format_1_gets_links_suspects_and_strict_figures(home: Path) -
     Lake(home).close()
 
     assert differences(before, tables(home)) == []
-    assert rows(home, "SELECT value FROM store.meta WHERE name = 'format'") == [("2",)]
+    assert rows(home, "SELECT value FROM store.meta WHERE name = 'format'") == [(str(LAKE_FORMAT),)]
 
     land(home, works([sent("d3", "m3")], [1], start=3))
 

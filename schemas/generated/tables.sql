@@ -344,7 +344,7 @@ CREATE TABLE "pauses" (
     "action" VARCHAR NOT NULL,  -- one of warn, slow, pause, resume
     "send_share" DOUBLE NOT NULL,  -- share of sends still allowed, 0..1: 0 nothing, 1 everything
     "scope_kind" VARCHAR NOT NULL,  -- campaign, sender, domain, contact or all; joined kinds such as 'sender,domain' narrow the scope
-    "scope_value" VARCHAR NOT NULL,  -- the values of scope_kind, joined the same way; '' for all
+    "scope_value" VARCHAR NOT NULL,  -- the value, of joined kinds the values as a row of CSV; '' for all
     "rule" VARCHAR,  -- the rule that fired; null for a person's decision
     "metric" VARCHAR,  -- what the rule watched, such as hard_bounce
     "observed_rate" DOUBLE,  -- hits / trials, 0..1
@@ -356,7 +356,8 @@ CREATE TABLE "pauses" (
     "occurred_at" TIMESTAMPTZ NOT NULL,  -- event time of the decision, UTC
     "decided_at" TIMESTAMPTZ NOT NULL,  -- wall clock of the decision, UTC; differs between passes over one log
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
-    "why" VARCHAR NOT NULL  -- the reason in words
+    "why" VARCHAR NOT NULL,  -- the reason in words
+    "control_offset" BIGINT  -- place in the control stream; null for a replay's, which do not hold
 );
 
 -- One decision about what may be sent, the guard's or a person's; `active_pauses` has those that hold now.
@@ -365,7 +366,7 @@ CREATE TABLE "active_pauses" (
     "action" VARCHAR NOT NULL,  -- one of warn, slow, pause, resume
     "send_share" DOUBLE NOT NULL,  -- share of sends still allowed, 0..1: 0 nothing, 1 everything
     "scope_kind" VARCHAR NOT NULL,  -- campaign, sender, domain, contact or all; joined kinds such as 'sender,domain' narrow the scope
-    "scope_value" VARCHAR NOT NULL,  -- the values of scope_kind, joined the same way; '' for all
+    "scope_value" VARCHAR NOT NULL,  -- the value, of joined kinds the values as a row of CSV; '' for all
     "rule" VARCHAR,  -- the rule that fired; null for a person's decision
     "metric" VARCHAR,  -- what the rule watched, such as hard_bounce
     "observed_rate" DOUBLE,  -- hits / trials, 0..1
@@ -377,7 +378,8 @@ CREATE TABLE "active_pauses" (
     "occurred_at" TIMESTAMPTZ NOT NULL,  -- event time of the decision, UTC
     "decided_at" TIMESTAMPTZ NOT NULL,  -- wall clock of the decision, UTC; differs between passes over one log
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
-    "why" VARCHAR NOT NULL  -- the reason in words
+    "why" VARCHAR NOT NULL,  -- the reason in words
+    "control_offset" BIGINT  -- place in the control stream; null for a replay's, which do not hold
 );
 
 -- One message to people, mostly about a pause.
