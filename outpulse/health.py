@@ -225,6 +225,25 @@ def _hooks(home: Home) -> tuple[str, str, str]:
     return "good", f"mapping files of {names}" if names else "no hook is set", ""
 
 
+def _mailboxes(home: Home) -> tuple[str, str, str]:
+    boxes = home.settings.all_mailboxes()
+    if not boxes:
+        return "good", "no mailbox is set", ""
+    from gateway.imap import TROUBLE, Place, connect, open_folder
+
+    for section, box in boxes.items():
+        try:
+            client = connect(Place(section, box, home.path))
+        except TROUBLE as error:
+            where = f"{box.host}:{box.port}"
+            return "fault", f"{where} cannot be reached ({type(error).__name__})", f"check [{section}] host and port"
+        try:
+            open_folder(client, Place(section, box, home.path))
+        finally:
+            client.logout()
+    return "good", f"{len(boxes)} can be read", ""
+
+
 def _arrivals(home: Home) -> tuple[str, str, str]:
     from gateway.arrivals import FILE, STORED, arrived, silent_minutes
 
@@ -278,6 +297,7 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "lake": _lake_opens,
     "providers": _secrets,
     "hooks": _hooks,
+    "mailboxes": _mailboxes,
     "arrivals": _arrivals,
     "token": _token,
     "gateway port": _ports,

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import click
+
 from adapters.guides import GUIDES, Guide
 from outpulse.home import Home
-from outpulse.printing import print_json, print_table
+from outpulse.printing import print_json
 from outpulse.settings import ProviderSettings
 from schemas.failures import OutpulseError
 
@@ -19,7 +21,10 @@ def run_provider(home: Home, name: str, *, as_json: bool) -> int:
         print_json([row])
     else:
         shown = {key: ", ".join(value) if isinstance(value, list) else value for key, value in row.items()}
-        print_table(["what", "value"], [[key, value] for key, value in shown.items() if value])
+        width = max(map(len, shown))
+        for key, value in shown.items():  # no table: what is to be pasted must not be broken into lines
+            if value != "":
+                click.echo(f"{key:<{width}}  {value}")
     return 0
 
 

@@ -83,3 +83,21 @@ def test_a_flood_of_refusals_is_kept_small_and_old_ones_go(tmp_path: Path) -> No
     assert sum(found.values()) == 10_000
     assert len(found) < 1_000
     assert KEEP_MINUTES > 7 * 1440
+
+
+def test_doctor_tells_a_mailbox_that_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "outpulse.toml").write_text(
+        '[mailbox]\nhost = "127.0.0.1"\nport = 1\ntls = "none"\nuser = "a"\npassword = "b"\n'
+    )
+    checks = {row["check"]: row for row in json.loads(run("doctor", "--json", "--home", str(tmp_path)).stdout)}
+
+    assert checks["mailboxes"]["state"] == "fault"
+    assert checks["mailboxes"]["mend"] == "check [mailbox] host and port"
+
+
+def test_a_guide_for_people_has_a_line_each_that_is_never_broken(tmp_path: Path) -> None:
+    outcome = run("provider", "ses", "--home", str(tmp_path), env={"COLUMNS": "40"})
+
+    lines = dict(line.split(maxsplit=1) for line in outcome.stdout.splitlines())
+    assert lines["url"] == "http://127.0.0.1:8080/webhooks/ses"
+    assert lines["events"].endswith("Delivery delay, Subscription")
