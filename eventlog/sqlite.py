@@ -5,21 +5,25 @@ place. Offsets are row ids, handed out inside the write transaction: they ascend
 seen offset N never misses one below it.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import xxhash
 
 from eventlog import MAX_READ_BYTES, Record, Stored
+from schemas.events import Stream
 from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
 _SLICE: Final = 5_000
+_WHOLE: Final = frozenset({Stream.CONTROL})
+"""Streams that are never split: what holds of them hangs on the order of all their records."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
     offset INTEGER PRIMARY KEY,
@@ -118,7 +122,7 @@ class SqliteLog:
         known = self._counts.get(stream)
         if known is None:
             found = [int(path.stem.rsplit("-", 1)[1]) for path in self._folder.glob(f"{stream}-*.sqlite")]
-            known = max(found) + 1 if found else self._partitions
+            known = max(found) + 1 if found else 1 if stream in _WHOLE else self._partitions
             with _as_log_error(f"cannot open the {stream} log in {self._folder}"):
                 for partition in reversed(range(known)):  # the highest first: who looks meanwhile counts all
                     self._connection(stream, partition)
@@ -159,16 +163,33 @@ class SqliteLog:
             self._local = threading.local()
 
     def _connection(self, stream: str, partition: int) -> sqlite3.Connection:
-        cache: dict[tuple[str, int], sqlite3.Connection] | None = getattr(self._local, "connections", None)
+        cache: dict[tuple[str, int], _Opened] | None = getattr(self._local, "connections", None)
         if cache is None:
             cache = self._local.connections = {}
-        connection = cache.get((stream, partition))
-        if connection is None:
-            connection = _open(self._folder / f"{stream}-{partition}.sqlite")
-            cache[stream, partition] = connection
+        opened = cache.get((stream, partition))
+        if opened is None:
+            path = str(self._folder / f"{stream}-{partition}.sqlite")
+            opened = cache[stream, partition] = _Opened(_open(Path(path)), path, _inode(path))
             with self._lock:
-                self._opened.append(connection)
-        return connection
+                self._opened.append(opened.connection)
+        elif _inode(opened.path) != opened.inode:
+            # Who goes on with the old one would append what nobody reads, and never see what others append.
+            raise LogError(f"{opened.path} was removed or replaced while in use; start this process again")
+        return opened.connection
+
+
+class _Opened(NamedTuple):
+    connection: sqlite3.Connection
+    path: str
+    inode: int
+
+
+def _inode(path: str) -> int:
+    """What tells a file from another at the same place; 0 where there is none. It takes a microsecond or two."""
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116 - Path.stat costs twice as much
+    except OSError:
+        return 0
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -15,9 +15,10 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "features": frozenset({"schemas", "features"}),
     "adapters": frozenset({"schemas", "adapters"}),
     "eventlog": frozenset({"schemas", "eventlog"}),
-    "sinks": frozenset({"schemas", "features", "eventlog", "sinks"}),
-    "flows": frozenset({"adapters", "features", "schemas", "eventlog", "sinks", "flows"}),
-    "gateway": frozenset({"adapters", "schemas", "eventlog", "gateway"}),
+    "control": frozenset({"schemas", "eventlog", "control"}),
+    "sinks": frozenset({"schemas", "features", "eventlog", "control", "sinks"}),
+    "flows": frozenset({"adapters", "features", "schemas", "eventlog", "control", "sinks", "flows"}),
+    "gateway": frozenset({"adapters", "schemas", "eventlog", "control", "gateway"}),
     "dashboards": frozenset({"schemas", "sinks", "dashboards"}),
     "data": frozenset({"schemas", "data"}),
 }
