@@ -254,7 +254,7 @@ def _arrivals(home: Home) -> tuple[str, str, str]:
     refused = [found for found in arrived(home.path / FILE, 60) if found.outcome != STORED]
     if refused:
         told = "; ".join(f"{found.provider}: {found.requests} times {found.outcome}" for found in refused[:5])
-        return "warn", f"refused in the last hour: {told}", "compare the secret with `outpulse provider NAME`"
+        return "warn", f"refused in the last hour: {told}", "compare the secret with `outpulse provider NAME`, or with [hooks.NAME]"
     return "good", "no provider is silent or refused", ""
 
 

@@ -155,7 +155,7 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     received_at: Annotated[Instant | None, about("when it reached us, UTC (wall clock)")] = None
     stream: Annotated[str | None, about("the stream it was read from")] = None
     provider: str | None = None
-    stage: Annotated[str, about("the part that gave up, such as parse or decode")]
+    stage: Annotated[str, about("the part that gave up: normalize, decode, import")]
     reason: Annotated[str, about("short and stable, such as 'not JSON' or 'unmapped: NAME'")]
     detail: Annotated[str | None, about("what was received and what is valid")] = None
     raw: Annotated[bytes, about("the bytes as received")]

@@ -330,7 +330,7 @@ CREATE TABLE "dead_letters" (
     "received_at" TIMESTAMPTZ,  -- when it reached us, UTC (wall clock)
     "stream" VARCHAR,  -- the stream it was read from
     "provider" VARCHAR,
-    "stage" VARCHAR NOT NULL,  -- the part that gave up, such as parse or decode
+    "stage" VARCHAR NOT NULL,  -- the part that gave up: normalize, decode, import
     "reason" VARCHAR NOT NULL,  -- short and stable, such as 'not JSON' or 'unmapped: NAME'
     "detail" VARCHAR,  -- what was received and what is valid
     "raw" BLOB NOT NULL,  -- the bytes as received
