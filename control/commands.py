@@ -1,5 +1,7 @@
 """Commands as they are written to the `control` stream and read from it, in one canonical form."""
 
+import os
+import time
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +11,7 @@ from eventlog import Log, Record
 from schemas.events import Channel, Command, CommandAction, Stream
 from schemas.failures import BadEvent
 from schemas.identifiers import uuid7_of
-from schemas.instants import EARLIEST_MS, LATEST_MS, from_epoch_ms, now, parse_ms
+from schemas.instants import EARLIEST_MS, LATEST_MS, from_epoch_ms, parse_ms
 
 ABOUT_PEOPLE: Final = frozenset({CommandAction.SUPPRESS, CommandAction.UNSUPPRESS})
 """Actions that concern a contact or an address; the others concern a scope."""
@@ -108,10 +110,13 @@ def append(log: Log, *commands: Command) -> int:
 def decide(
     action: CommandAction, scope: Scope, *, by: str, why: str, send_share: float = 0.0, at: str | None = None
 ) -> Command:
-    """A person's decision about a scope, made now, or at an instant (canonical text)."""
-    moment = at or now()
+    """A person's decision about a scope, made now, or at an instant (canonical text).
+
+    The same at the same instant is the same command; two made now are two.
+    """
+    moment, made = _made_at(at)
     command = Command(
-        id=_id_of(moment, by, action, scope.kind, scope.value, str(send_share), why),
+        id=_id_of(moment, made, by, action, scope.kind, scope.value, str(send_share), why),
         action=action,
         scope_kind=scope.kind,
         scope_value=scope.value,
@@ -134,14 +139,14 @@ def decide_on_person(
     why: str,
     at: str | None = None,
 ) -> Command:
-    """A person's decision that somebody may not be written to, or may be again.
+    """A person's decision that somebody may not be written to, or may be again; `at` is as for `decide`.
 
     Raises:
         ValueError: nobody is named, or an unknown channel.
     """
-    moment = at or now()
+    moment, made = _made_at(at)
     command = Command(
-        id=_id_of(moment, by, action, contact_id or "", address(recipient or ""), channel, why),
+        id=_id_of(moment, made, by, action, contact_id or "", address(recipient or ""), channel, why),
         action=action,
         contact_id=contact_id,
         recipient=recipient,
@@ -154,6 +159,13 @@ def decide_on_person(
     return canonical(command)
 
 
+def _made_at(at: str | None) -> tuple[str, str]:
+    """The instant of a decision, and what tells decisions of one millisecond apart."""
+    if at is not None:
+        return at, ""
+    moment_ns = time.time_ns()
+    return from_epoch_ms(moment_ns // 1_000_000), f"{moment_ns}-{os.getpid()}"
+
+
 def _id_of(moment: str, *parts: str) -> str:
-    """Derived from what was decided and when: the same decision appended again is the same command."""
-    return str(uuid7_of(parse_ms(moment), "\x1f".join(("command", moment, *parts))))
+    return str(uuid7_of(parse_ms(moment), "\x1f".join(("command", *parts))))

@@ -15,11 +15,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
+from control.commands import read_command
 from features.columns import Decoded, Decoder
 from features.dedupe import SeenFacts
 from flows.work import Batch, Work
 from schemas.events import Reply, Stream
 from schemas.failures import BadEvent, DeadLetter
+from sinks.commands import PlacedCommand
 from sinks.lake import Chunk, Lake
 from sinks.rows import Result, read_result
 
@@ -43,14 +45,28 @@ class DecodeWork:
         """Decodes one micro-batch, unless its source has."""
         decoded = work.decoded or self.ahead(work)
         results, unusable = _read_results(work.results)
+        commands, no_commands = _read_commands(work.control)
         return Batch(
             cursors=work.cursors,
             facts=decoded.facts,
             replies=[*decoded.replies, *map(_REPLY.decode, work.replies)],
-            dead=[*decoded.dead, *map(_DEAD.decode, work.dead), *unusable],
+            dead=[*decoded.dead, *map(_DEAD.decode, work.dead), *unusable, *no_commands],
             results=results,
+            commands=commands,
             more_waits=work.more_waits,
         )
+
+
+def _read_commands(records: Iterable[tuple[int, bytes]]) -> tuple[list[PlacedCommand], list[DeadLetter]]:
+    """Commands with their offsets, and dead letters for what is none."""
+    commands: list[PlacedCommand] = []
+    dead: list[DeadLetter] = []
+    for offset, raw in records:
+        try:
+            commands.append((offset, read_command(raw)))
+        except BadEvent as bad:
+            dead.append(_dead_letter(Stream.CONTROL, str(offset).encode(), raw, bad))
+    return commands, dead
 
 
 def _read_results(records: Iterable[bytes]) -> tuple[list[Result], list[DeadLetter]]:
@@ -61,11 +77,14 @@ def _read_results(records: Iterable[bytes]) -> tuple[list[Result], list[DeadLett
         try:
             results.append(read_result(raw))
         except BadEvent as bad:
-            name = hashlib.sha256(b"results\x1f" + raw).hexdigest()[:32]
-            dead.append(
-                DeadLetter(id=name, stage="decode", stream=Stream.RESULTS, reason=bad.reason, detail=str(bad), raw=raw)
-            )
+            dead.append(_dead_letter(Stream.RESULTS, raw, raw, bad))
     return results, dead
+
+
+def _dead_letter(stream: Stream, name: bytes, raw: bytes, bad: BadEvent) -> DeadLetter:
+    """A record of a stream that cannot be used; `name` tells it from the stream's others."""
+    found = hashlib.sha256(stream.encode() + b"\x1f" + name).hexdigest()[:32]
+    return DeadLetter(id=found, stage="decode", stream=stream, reason=bad.reason, detail=str(bad), raw=raw)
 
 
 class DropDuplicates:
@@ -95,7 +114,9 @@ class LandBatch:
     def __call__(self, batch: Batch) -> None:
         """Lands one batch; when it returns, readers see it."""
         self._lake.land(
-            Chunk(batch.cursors, batch.facts, batch.replies, batch.dead, batch.results, batch.duplicates),
+            Chunk(
+                batch.cursors, batch.facts, batch.replies, batch.dead, batch.results, batch.duplicates, batch.commands
+            ),
             more_waits=batch.more_waits,
         )
         self._seen.committed(batch.number)

@@ -5,7 +5,7 @@ large as `limit` when much does.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from eventlog import Log, Stored
 from flows.work import Work
 from schemas.events import Stream
 
-LANDED_STREAMS: Final = (Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER, Stream.RESULTS)
+LANDED_STREAMS: Final = (Stream.EVENTS, Stream.REPLIES, Stream.DEADLETTER, Stream.RESULTS, Stream.CONTROL)
 _BUSY_EVENTS: Final = 4_000
 """With as many waiting a batch is taken at once: a commit's fixed cost is then under a tenth of its work."""
 
@@ -26,7 +26,7 @@ def source_name(stream: str, partition: int) -> str:
 
 
 class LogInbox:
-    """The log's landed streams from given positions on, merged into one micro-batch a time."""
+    """The log's landed streams (or only `streams`) from given positions on, merged into one micro-batch a time."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class LogInbox:
         pause_seconds: float = 0.4,
         limit: int = 131_072,
         clock: Callable[[], float] = time.monotonic,
+        streams: Sequence[Stream] = LANDED_STREAMS,
     ) -> None:
         self._log = log
-        self._parts = [(stream, p) for stream in LANDED_STREAMS for p in range(log.partitions(stream))]
+        self._parts = [(stream, p) for stream in streams for p in range(log.partitions(stream))]
         self._next = {source_name(*part): positions.get(source_name(*part), 1) for part in self._parts}
         self._pause_seconds = pause_seconds
         self._limit = limit
@@ -71,6 +72,7 @@ class LogInbox:
             replies=self._values(found, Stream.REPLIES),
             dead=self._values(found, Stream.DEADLETTER),
             results=self._values(found, Stream.RESULTS),
+            control=[(r.offset, r.value) for part, rs in found.items() if part[0] == Stream.CONTROL for r in rs],
             logged=True,
             more_waits=self.waiting() >= _BUSY_EVENTS,
         )

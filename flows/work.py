@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.columns import FACT_SCHEMA, Decoded
 from schemas.events import Reply
 from schemas.failures import DeadLetter
+from sinks.commands import PlacedCommand
 from sinks.rows import Result
 
 
@@ -18,7 +19,8 @@ class Work:
     """A micro-batch as a source hands it out.
 
     `lines` are events as JSON text, `at` their places in the source (int64), `cursors` where every source that is part
-    of the batch goes on; `source` names the lines' source for ever. `logged` lines are the log's own.
+    of the batch goes on; `source` names the lines' source for ever. `logged` lines are the log's own. `control` has
+    commands with their offsets.
     `more_waits` says that the source has more to give at once. `decoded` is what a source has decoded ahead.
     """
 
@@ -29,6 +31,7 @@ class Work:
     replies: Sequence[bytes] = ()
     dead: Sequence[bytes] = ()
     results: Sequence[bytes] = ()
+    control: Sequence[tuple[int, bytes]] = ()
     logged: bool = False
     more_waits: bool = False
     decoded: Decoded | None = None
@@ -46,6 +49,7 @@ class Batch:
     replies: Sequence[Reply] = ()
     dead: Sequence[DeadLetter] = ()
     results: Sequence[Result] = ()
+    commands: Sequence[PlacedCommand] = ()
     duplicates: int = 0
     more_waits: bool = False
     number: int = 0

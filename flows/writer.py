@@ -256,10 +256,10 @@ def _seconds_of(work: Work) -> np.ndarray[Any, Any]:
 
 
 def expire_log(log: Log, positions: Mapping[str, int], retention_days: Mapping[str, float]) -> None:
-    """Lets go of what is older than its stream's retention, and never of what has not been landed."""
+    """Lets go of what is older than its stream's retention, and never of what has not been landed, nor of `control`."""
     now_ms = time.time_ns() // 1_000_000
     for stream, days in retention_days.items():
-        if days <= 0:
+        if days <= 0 or stream == Stream.CONTROL:  # what holds is folded from all of it
             continue
         for partition in range(log.partitions(stream)):
             consumed = log.marked(CONSUMER, stream, partition) if stream == Stream.RAW else None

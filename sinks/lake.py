@@ -18,6 +18,7 @@ from features.columns import FACT_SCHEMA, IDENTITY_VERSION, identities
 from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
 from sinks.attach import WriterLock, connect, is_set_up
+from sinks.commands import PlacedCommand, land_commands
 from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
 from sinks.rows import Result, dead_rows, insert_dead, insert_replies, reply_rows, result_rows
@@ -41,6 +42,7 @@ class Chunk:
     dead: Sequence[DeadLetter] = ()
     results: Sequence[Result] = ()
     duplicates: int = 0
+    commands: Sequence[PlacedCommand] = ()
 
 
 def _within_days(column: str, days: Sequence[int]) -> str:
@@ -277,6 +279,7 @@ class Lake:
         self.stage_replies(chunk.replies, seq=seq)
         self.stage_dead(chunk.dead)
         self._put_results(chunk.results)
+        land_commands(self._connection, chunk.commands)
         counts = (len(chunk.facts), chunk.duplicates, len(chunk.dead))
         for index, (source, position) in enumerate(chunk.positions.items()):
             self._connection.execute(
@@ -314,8 +317,10 @@ class Lake:
     def _put_results(self, results: Sequence[Result]) -> None:
         for table, rows in result_rows(results).items():
             self._connection.register("landing", rows)
-            self._connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM landing)")
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM landing")
+            # A replay may decide what the guard decided live: what came through the control stream stays.
+            kept = "WHERE id NOT IN (SELECT id FROM store.commands)" if table == "pauses" else ""
+            self._connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM landing {kept})")
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM landing {kept}")
             self._connection.unregister("landing")
 
     def _stage(self, rows: pa.Table, statement: str) -> None:
