@@ -42,10 +42,10 @@ while complaints that rise to 0.5% at a tolerance of 0.3% need 2,006 deliveries 
 FLOOR: Final = -3.5
 """Moments whose evidence cannot reach e**-3.5, less than 1/26 of 1, are left out of the sum: it only gets smaller."""
 
-_LEVEL: Final[Ints] = np.array([0] * BLOCKS + [level for level in range(1, LEVELS) for _ in range(BLOCKS // 2)])
+MOMENT_LEVEL: Final[Ints] = np.array([0] * BLOCKS + [level for level in range(1, LEVELS) for _ in range(BLOCKS // 2)])
 _AGE: Final[Ints] = np.array([*range(BLOCKS)] + [*range(BLOCKS // 2, BLOCKS)] * (LEVELS - 1))
 """The moments looked at: boundary of level and age in blocks; each level carries on where the one below ends."""
-MOMENTS: Final = len(_LEVEL)
+MOMENTS: Final = len(MOMENT_LEVEL)
 
 
 class Found(NamedTuple):
@@ -122,16 +122,16 @@ def rolled(blocks: Ints, clock: Ints, now: Ints, shifts: Ints) -> Ints:
 
 def starts(trials: Ints, tolerance: float) -> Ints:
     """Trials before each moment, shape (looks, `MOMENTS`); 0 or less where there is no such moment yet."""
-    shifts = _plan(tolerance).shifts[_LEVEL]
+    shifts = _plan(tolerance).shifts[MOMENT_LEVEL]
     return np.asarray((((trials[:, None] - 1) >> shifts) - _AGE) << shifts, np.int64)
 
 
 def old_hits_since(before: Ints, sums: Ints, clock: Ints, tolerance: float) -> Ints:
     """Hits since each moment among those the rings know; `sums` and `clock` have one row per look."""
-    shifts = _plan(tolerance).shifts[_LEVEL]
+    shifts = _plan(tolerance).shifts[MOMENT_LEVEL]
     newest = (np.maximum(clock, 1) - 1)[:, None] >> shifts
     known = np.clip(newest - (before >> shifts) + 1, 0, BLOCKS)
-    return np.asarray(sums[np.arange(len(clock))[:, None], _LEVEL, known], np.int64)
+    return np.asarray(sums[np.arange(len(clock))[:, None], MOMENT_LEVEL, known], np.int64)
 
 
 def evidence(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float) -> Found:
@@ -198,7 +198,7 @@ def _best_constant(hits: Ints, trials: Ints, tolerance: float) -> Floats:
 
 def _log_moment_weight(before: Ints, moment: Ints, tolerance: float) -> Floats:
     """The weight of a moment: hazard per trial times trials per block, shared by the levels."""
-    size = np.left_shift(1, _plan(tolerance).shifts[_LEVEL[moment]]).astype(np.float64)
+    size = np.left_shift(1, _plan(tolerance).shifts[MOMENT_LEVEL[moment]]).astype(np.float64)
     return np.asarray(np.log(size * hazard(before.astype(np.float64), tolerance) / LEVELS), np.float64)
 
 
