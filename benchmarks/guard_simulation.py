@@ -146,25 +146,27 @@ def delayed(rng: np.random.Generator, numbers: Ints, trials: int) -> Arrivals:
     return Arrivals(number, np.where(number > 0, np.minimum(seen.astype(np.int64) + 1, trials), 0))
 
 
-def disordered(rng: np.random.Generator, runs: int, trials: int, rate: float) -> Arrivals:
-    """As `delayed`, and the records of trials are late too (a mean of 3 minutes), so that a hit may come before its trial.
+def disordered(rng: np.random.Generator, runs: int, trials: int, *, prompt: bool, held_back: bool) -> Arrivals:
+    """Bounces at 5% among 5,000 sends an hour, records of trials late by a mean of 3 minutes, out of order.
 
-    The hit then counts its trial with it, and trials are numbered in the order of counting.
+    Outcomes come after log-normal delays with a median of 3 minutes, or `prompt`, within a second. A hit that overtakes its
+    trial is `held_back` until then, as the detectors demand, or, against the rule, counts its trial with it.
     """
-    a_day = HOUR_SENDS * HOURS_A_DAY
-    sent = np.arange(trials)
-    hours = sent // a_day * 24.0 + sent % a_day / HOUR_SENDS
-    hit = rng.random((runs, trials)) < rate
-    outcome = np.where(hit, hours + rng.lognormal(math.log(1 / 3), 1.5, hit.shape), np.inf)
-    counted = np.minimum(hours + rng.exponential(0.05, hit.shape), outcome)
+    hours = np.arange(trials) / (10 * HOUR_SENDS)
+    hit = rng.random((runs, trials)) < 0.05
+    late = rng.exponential(1 / 3600, hit.shape) if prompt else rng.lognormal(math.log(0.05), 1.5, hit.shape)
+    record = hours + rng.exponential(0.05, hit.shape)
+    outcome = np.where(hit, hours + late, np.inf)
+    counted = record if held_back else np.minimum(record, outcome)
+    arrival = np.maximum(outcome, counted)
     in_count = np.sort(counted, axis=1)
     most = int(hit.sum(axis=1).max())
     number, seen = np.zeros((2, runs, most), np.int64)
     for run in range(runs):
         mine = np.flatnonzero(hit[run])
-        mine = mine[np.argsort(outcome[run, mine], kind="stable")]
+        mine = mine[np.argsort(arrival[run, mine], kind="stable")]
         number[run, : len(mine)] = np.searchsorted(in_count[run], counted[run, mine], side="right")
-        seen[run, : len(mine)] = np.searchsorted(in_count[run], outcome[run, mine], side="right")
+        seen[run, : len(mine)] = np.searchsorted(in_count[run], arrival[run, mine], side="right")
     return Arrivals(number, seen)
 
 
@@ -245,8 +247,16 @@ def delays(rng: np.random.Generator, *, quick: bool) -> Iterator[Claim]:
         stops = watched(runs, rate, lambda some, p=rate: delayed(rng, hits_at(rng, some, [(sends, p)]), sends))
         yield share_claim(f"at the tolerance, {sends:,} sends, outcomes hours late, {name}", stops, 0.01)
     runs, sends = (50, 8_000) if quick else (1_000, 40_000)
-    stops = watched(runs, 0.05, lambda some: disordered(rng, some, sends, 0.05))
-    yield share_claim(f"at the tolerance, {sends:,} sends, trials and outcomes late and out of order", stops, 0.01)
+    for prompt, held_back in ((False, True), (True, True), (True, False)):
+        stops = watched(
+            runs if held_back else runs // 4,
+            0.05,
+            lambda some, p=prompt, h=held_back: disordered(rng, some, sends, prompt=p, held_back=h),
+        )
+        how = "at once" if prompt else "late too"
+        wrong = "" if held_back else ", hits before their trials (wrong use)"
+        what = f"at the tolerance, {sends:,} sends, records late and out of order, bounces {how}{wrong}"
+        yield share_claim(what, stops, 0.01 if held_back else None)
 
     def called_new(some: int) -> Arrivals:
         late = delayed(rng, hits_at(rng, some, [(40_000, 0.05)]), 40_000)

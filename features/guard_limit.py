@@ -81,10 +81,7 @@ def log_sum_exp(terms: list[Floats]) -> Floats:
 
 
 def log_above(hits: ArrayLike, trials: ArrayLike, tolerance: float) -> Floats:
-    """The logarithm of the evidence that the rate is above the tolerance; 0 without trials.
-
-    A hit that is ahead of its trial counts as its own trial: trials are taken as no fewer than hits.
-    """
+    """The logarithm of the evidence that the rate is above the tolerance; 0 without trials. Hits are no more than trials."""
     hit = np.asarray(hits, np.float64)
     miss = np.maximum(np.asarray(trials, np.float64) - hit, 0.0)
     mixture = alternatives_above(tolerance)

@@ -126,11 +126,11 @@ def test_blocks_hold_a_recount_of_the_hits_by_their_trials(events: list[Event]) 
     for row, more, hit, number in events:
         trials[row] += more
         if hit:
-            clock[row] = max(trials[row], len(hits[row]) + 1)
-            hits[row].append(min(max(number, 1), clock[row]))
+            clock[row] = trials[row]
+            hits[row].append(min(max(number, 1), max(trials[row], 1)))
     for row, numbers in hits.items():
         for level, shift in enumerate(shifts.tolist()):
-            newest = (clock[row] - 1) >> shift
+            newest = (max(clock[row], 1) - 1) >> shift
             for block in range(max(newest - guard_shift.BLOCKS + 1, 0), newest + 1):
                 inside = sum((number - 1) >> shift == block for number in numbers)
                 assert state["blocks"][row, level, block % guard_shift.BLOCKS] == inside
@@ -281,12 +281,13 @@ def test_one_complaint_in_a_hundred_deliveries_fires_nothing(rule: Rule) -> None
     assert float(log_above(1, 100, rule.tolerance)) < warns
 
 
-def test_hits_ahead_of_their_trials_count_as_their_own_trials_and_end_the_same() -> None:
+def test_hits_in_excess_of_trials_wait_for_them_and_end_the_same() -> None:
     early: list[Event] = [(0, 0, True, 0)] * 3 + [(0, 1, False, 0)] * 10 + [(0, 0, True, 4)]
     late: list[Event] = [(0, 1, False, 0)] * 10 + [(0, 0, True, number) for number in (1, 2, 3, 4)]
     _, looks = observe(fresh(1), counts_of(early), 0.05)
     _, orderly = observe(fresh(1), counts_of(late), 0.05)
-    assert looks["trials"].tolist() == [1, 2, 3, 10]
+    assert looks["hits"].tolist() == [0, 0, 0, 4]
+    assert looks["log_limit"][:3] == pytest.approx(0.0, abs=1e-12)
     assert looks["log_limit"][-1] == orderly["log_limit"][-1]
 
 
