@@ -15,6 +15,7 @@ from gateway.amazon import Amazon, Fetch, fetch_https
 from gateway.arrivals import Arrivals
 from gateway.asgi import Receive, Scope, Send
 from gateway.commit import GroupCommit
+from gateway.control import Control
 from gateway.events import Events
 from gateway.health import check
 from gateway.metrics import Metrics
@@ -32,7 +33,7 @@ def wall_clock_ms() -> int:
 
 
 class Gateway(FastAPI):
-    """FastAPI for the routes that are asked for now and then; /webhooks and /events go past it.
+    """FastAPI for the routes that are asked for now and then; /webhooks, /events and /control go past it.
 
     `commit` is where routes append: 2xx only after its `append` has returned.
     """
@@ -40,6 +41,7 @@ class Gateway(FastAPI):
     commit: GroupCommit
     provider_door: Webhooks
     events_door: Events
+    control_door: Control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request, or the server's lifespan."""
@@ -50,6 +52,9 @@ class Gateway(FastAPI):
                 return
             if path == "/events":
                 await self.events_door(scope, receive, send)
+                return
+            if path == "/control" or path.startswith("/control/"):
+                await self.control_door(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
@@ -94,6 +99,7 @@ def build(
         REGISTRY, settings, commit, metrics, clock, demo=demo, amazon=Amazon(fetch), arrivals=arrivals, hooks=hooks
     )
     app.events_door = Events(settings, commit, metrics, clock, demo=demo)
+    app.control_door = Control(settings, log, metrics)
     _add_pages(app, log, metrics)
     return app
 

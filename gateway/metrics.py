@@ -40,7 +40,7 @@ class Metrics:
         gauge.set_function(waiting)
 
     def answered(self, door: str, status: int, size: int = 0) -> None:
-        """Counts one request; `door` is a provider's name, `events`, or `unknown`; `size` is its body's bytes."""
+        """Counts one request; `door` is a provider's name, `events`, `control`, or `unknown`; `size` is its body's bytes."""
         counter = self._answered.get((door, status))
         if counter is None:  # looking a label up costs more than counting
             counter = self._answered[door, status] = self._requests.labels(door, str(status))

@@ -7,6 +7,8 @@ internet; this one holds all it needs.
 from collections.abc import Iterable
 from typing import Any, Final
 
+from gateway.control import OPTIONAL, REQUIRED
+
 _ERROR: Final = {
     "content": {
         "application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}},
@@ -39,11 +41,67 @@ def _answers(**told: str) -> dict[str, Any]:
     }
 
 
+_DECISION: Final = {
+    "type": "object",
+    "properties": {
+        "allowed": {"type": "boolean"},
+        "reason": {
+            "type": ["string", "null"],
+            "description": "begins with `suppressed:`, `paused:`, `slowed:` or `unknown:`",
+        },
+        "pause_id": {"type": ["string", "null"]},
+        "share": {"type": "number", "description": "0 nothing is sent, 1 everything"},
+    },
+}
+
+
+def _control_paths() -> dict[str, Any]:
+    """The routes that say what may be sent."""
+    refused = {"_401": "missing or wrong bearer token", "_403": "no [gateway] token is set"}
+    refused |= {"_405": "only GET is served", "_503": "the control log cannot be read; see Retry-After"}
+    asked = [
+        {"name": name, "in": "query", "required": name in REQUIRED, "schema": {"type": "string"}}
+        for name in (*REQUIRED, *OPTIONAL)
+    ]
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}}
+    whole = {"name": "suppressions", "in": "query", "schema": {"type": "boolean"}}
+    return {
+        "/control": _get(
+            "What holds now: pauses, shares and how many are suppressed; with suppressions=true, who",
+            [whole],
+            _answers(_200="pauses with their evidence", **refused),
+        ),
+        "/control/allowed": _get(
+            "Whether a message may be sent now",
+            asked,
+            _answers(**refused, _422="a parameter is missing or unknown")
+            | {"200": {"description": "the answer", "content": {"application/json": {"schema": _DECISION}}}}
+            | {
+                "503": {
+                    "description": "the control log cannot be read: allowed is false",
+                    "content": {"application/json": {"schema": _DECISION}},
+                },
+            },
+        ),
+        "/control/stream": _get(
+            "Server-sent events: what holds now, then every new command; ids are offsets",
+            [last],
+            _answers(**refused)
+            | {"200": {"description": "the events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        ),
+    }
+
+
+def _get(summary: str, parameters: list[dict[str, Any]], responses: dict[str, Any]) -> dict[str, Any]:
+    told = {"summary": summary, "security": [{"token": []}], "parameters": parameters, "responses": responses}
+    return {"get": told}
+
+
 def hot_paths(providers: Iterable[str]) -> dict[str, Any]:
     """OpenAPI's `paths` of the routes that FastAPI does not serve."""
     names = sorted(providers)
     provider = {"name": "provider", "in": "path", "required": True, "schema": {"type": "string", "enum": names}}
-    return {
+    return _control_paths() | {
         "/webhooks/{provider}": {
             "post": {
                 "summary": "A provider's webhook: proven, stored as received, answered when it is on disk",

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import uvicorn
@@ -67,8 +67,9 @@ def serve(
         OutpulseError: the port is taken.
     """
     sock = sock or bind(settings)
+    app = build(settings, log, demo=demo, arrivals=arrivals, hooks=hooks)
     config = uvicorn.Config(
-        build(settings, log, demo=demo, arrivals=arrivals, hooks=hooks),
+        app,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -87,13 +88,25 @@ def serve(
     gc.collect()
     gc.freeze()
     try:
-        _Server(config).run(sockets=[sock])
+        _Server(config, app.control_door.close).run(sockets=[sock])
     finally:
         sock.close()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that returns after a signal, where its own would raise the signal again and end the process."""
+    """Uvicorn that returns after a signal, where its own would raise the signal again and end the process.
+
+    `end_streams` is called first: a stream that goes on would hold the end up for as long as requests may take.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends streams, then connections."""
+        self._end_streams()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -336,7 +336,8 @@ def test_metrics_count_requests_events_and_appends(log: WatchedLog) -> None:
 def test_openapi_describes_all_routes_and_the_page_needs_no_internet(log: WatchedLog) -> None:
     described = ask(log, "GET", "/openapi.json").json()
 
-    assert set(described["paths"]) == {"/webhooks/{provider}", "/events", "/healthz", "/metrics", "/docs"}
+    control = {"/control", "/control/allowed", "/control/stream"}
+    assert set(described["paths"]) == {"/webhooks/{provider}", "/events", "/healthz", "/metrics", "/docs"} | control
     assert {"204", "401", "403", "404", "413", "503"} <= set(
         described["paths"]["/webhooks/{provider}"]["post"]["responses"]
     )
