@@ -150,9 +150,9 @@ def _inbound(item: dict[str, Any]) -> Inbound:
 
 
 def _event(told: Any, receipt: Receipt) -> Event | tuple[()]:  # noqa: ANN401 - JSON is anything
-    if told == _CHECK:
-        return ()
     item = _unwrapped(object_of(told))
+    if item is None:
+        return ()
     event = item.get("type")
     kind = kind_of(name, event, VOCABULARY)
     at_ms = occurred_ms(item.get("timestamp"), receipt)
@@ -189,14 +189,16 @@ def _event(told: Any, receipt: Receipt) -> Event | tuple[()]:  # noqa: ANN401 - 
     )
 
 
-def _unwrapped(item: dict[str, Any]) -> dict[str, Any]:
-    """The event inside its wrapping.
+def _unwrapped(item: dict[str, Any]) -> dict[str, Any] | None:
+    """The event inside its wrapping; None for the check when a webhook is saved.
 
     Raises:
         BadEvent: wrapped otherwise, or of a class that has no events of ours.
     """
     msys = item.get("msys")
     if not isinstance(msys, dict) or len(msys) != 1:
+        if item == _CHECK:
+            return None
         raise BadEvent("kind missing", f"msys holds {text_keys(msys)}, valid is one of {', '.join(sorted(_CLASSES))}")
     ((wrapping, found),) = msys.items()
     if wrapping not in _CLASSES:
