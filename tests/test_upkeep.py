@@ -90,7 +90,7 @@ def test_a_lake_of_a_newer_release_is_refused_with_what_to_do(home: Path) -> Non
         connection.execute("UPDATE store.meta SET value = '99' WHERE name = 'format'")
     lake.close()
 
-    with pytest.raises(LakeTooNew, match="lake format 99, this release knows \\d+\\); upgrade"):
+    with pytest.raises(LakeTooNew, match=r"lake format 99, this release knows \d+\); upgrade"):
         Lake(home)
 
 
