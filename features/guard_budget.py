@@ -3,7 +3,7 @@
 The i-th scope that a rule meets gets alpha / (2.1098 (i + 1) ln(i + 1)**2). These shares sum to alpha over any number of
 scopes, so the probability that the rule ever stops even one healthy scope is at most alpha (the union bound: the errors of
 scopes may depend on each other, as those of a campaign and its domains do). Evidence adds in logarithms, so small shares
-cost little: the thousandth scope has a hundred-thousandth of the budget and needs 3.3 times the evidence of a scope alone.
+cost little: the thousandth scope has a hundred-thousandth of the budget and needs 3.5 times the log-evidence of a scope alone.
 """
 
 from typing import Final
@@ -18,7 +18,7 @@ ALPHA: Final = 0.01
 LIMIT_SHARE: Final = 0.9
 SHIFT_SHARE: Final = 0.1
 """The detectors' shares of a scope's alpha. With 0.9 the limit still needs 22 and 60 sends (`guard_limit`); with 0.5
-26 and 68. The shift's share is for the first million trials, and half of it for each further million."""
+26 and 68. The shift's share is for the first million trials; each further million adds 0.6 of it at most."""
 SEVERITIES: Final = ("none", "warn", "slow", "pause")
 LADDER: Final = (0.5, 0.75, 1.0)
 """Shares of the logarithm of the evidence that warn, slow down and pause need. With alpha 0.01 and the limit alone, false

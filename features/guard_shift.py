@@ -6,7 +6,8 @@ over a beta distribution, the second over a grid, and the claim is granted the c
 inference: Wasserman, Ramdas, Balakrishnan, 2020). The evidence is the sum over moments, each with a weight fixed in
 advance: an e-detector in the form of Shiryaev and Roberts (Shin, Ramdas, Rinaldo, "E-detectors: a nonparametric framework
 for sequential change detection", 2023). The weights of the first million trials sum to 1, so evidence of 1/alpha within
-them has a probability of at most alpha while nothing changes; afterwards alpha/2 more per million. `docs/guard.md` proves it.
+them has a probability of at most alpha while nothing changes; each further million adds 0.6 alpha at most. `docs/guard.md`
+proves it.
 
 Moments are boundaries of blocks of trials, finer for the near past, coarser for the far one. A hit is counted in the block
 of its own trial, however late it comes: late hits of old trials make the past worse, not the present.

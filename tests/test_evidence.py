@@ -306,8 +306,11 @@ def test_log_gamma_agrees_with_the_standard_library() -> None:
 # Shift
 
 
-def direct_shift(outcomes: tuple[bool, ...], tolerance: float) -> float:
-    """The weighted sum over all boundaries of all levels, by the page's formulas, without blocks or bounds."""
+def direct_shift(outcomes: tuple[bool, ...], tolerance: float, *, kept_only: bool = False) -> float:
+    """The weighted sum over all boundaries of all levels, by the page's formulas, without blocks or bounds.
+
+    With `kept_only`, over those that are new enough for their level, old enough for it, and harmful.
+    """
     size, hits = len(outcomes), sum(outcomes)
     best = min(hits / size, tolerance)
     constant = best**hits * (1 - best) ** (size - hits)
@@ -319,6 +322,10 @@ def direct_shift(outcomes: tuple[bool, ...], tolerance: float) -> float:
         block = 2 ** (max(round(math.log2(0.2 / tolerance)), 0) + level)
         for before in range(block, size, block):
             old, new = sum(outcomes[:before]), sum(outcomes[before:])
+            age = (size - 1) // block - before // block
+            harm = new / (size - before) > tolerance and log_ratio(new, size - before, tolerance) >= guard_shift.HARM
+            if kept_only and not (harm and (0 if level == 0 else 2) <= age <= 3):
+                continue
             past = math.exp(
                 math.lgamma(old + 0.5) + math.lgamma(before - old + prior) - math.lgamma(before + 0.5 + prior)
                 - math.lgamma(0.5) - math.lgamma(prior) + math.lgamma(0.5 + prior)
@@ -327,6 +334,13 @@ def direct_shift(outcomes: tuple[bool, ...], tolerance: float) -> float:
             weight = block / guard_shift.LEVELS * direct_hazard(before, tolerance)
             total += weight * past * now / constant
     return total
+
+
+def log_ratio(hits: int, trials: int, rate: float) -> float:
+    """The log likelihood ratio of the rate seen to the given one."""
+    misses = trials - hits
+    up = hits * math.log(hits / trials / rate) if hits else 0.0
+    return up + (misses * math.log(misses / trials / (1 - rate)) if misses else 0.0)
 
 
 def direct_hazard(before: int, tolerance: float) -> float:
@@ -366,13 +380,16 @@ def test_shift_is_never_more_than_the_sum_that_is_proven_and_that_sum_keeps_its_
         assert float(np.dot(proven, rate**hits * (1 - rate) ** (size - hits))) <= weights
 
 
-def test_shift_equals_the_proven_sum_where_few_moments_matter() -> None:
-    outcomes = (*every(100, 400), *every(3, 8))
+@pytest.mark.parametrize(
+    "outcomes",
+    [(*every(100, 400), *every(2, 20)), (*every(100, 400), *every(8, 90)), (*every(40, 160), *every(2, 60))],
+    ids=["a short burst", "a long rise", "now above the tolerance in all"],
+)
+def test_shift_is_the_sum_over_the_moments_that_are_kept_and_harmful(outcomes: tuple[bool, ...]) -> None:
     _, looks = observe(fresh(1), sequence(list(outcomes)), 0.05)
     last = looks[-1]
-    proven = direct_shift(outcomes[: int(last["trials"])], 0.05)
-    # Boundaries that are left out: those of other levels at the same trials, and those that cannot matter.
-    assert proven / 12 <= math.exp(last["log_shift"]) <= proven
+    seen = outcomes[: int(last["trials"])]
+    assert 1 < math.exp(last["log_shift"]) == pytest.approx(direct_shift(seen, 0.05, kept_only=True), rel=0.02)
 
 
 def test_a_jump_after_a_quiet_past_is_found_where_it_happened_and_limit_alone_would_not() -> None:
@@ -396,6 +413,15 @@ def test_a_steady_rate_up_to_the_tolerance_is_no_shift(period: int) -> None:
 def test_a_rise_that_stays_well_below_the_tolerance_is_no_harm() -> None:
     _, looks = observe(fresh(1), sequence([*every(500, 5_000), *every(50, 5_000)]), 0.05)
     assert len(guard_budget.first_crossings(looks, np.array([0.01]))) == 0
+
+
+def test_a_rise_to_just_above_the_tolerance_waits_until_harm_is_likely() -> None:
+    _, looks = observe(fresh(1), sequence([*every(500, 5_000), *every(19, 1_000)]), 0.05)
+    assert log_ratio(53, 1_000, 0.05) < guard_shift.HARM
+    assert len(guard_budget.first_crossings(looks, np.array([0.01]))) == 0
+    _, looks = observe(fresh(1), sequence([*every(500, 5_000), *every(14, 1_000)]), 0.05)
+    assert log_ratio(71, 1_000, 0.05) > guard_shift.HARM
+    assert len(guard_budget.first_crossings(looks, np.array([0.01]))) == 1
 
 
 def late_outcomes(number_of: str) -> Counts:
