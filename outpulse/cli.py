@@ -187,6 +187,75 @@ def sql(home: Home, query: str | None, form: str | None, write: bool) -> int:  #
     return run_sql(home, query, form, write=write)
 
 
+who_option = click.option("--by", help="Who decides [the user's name of the system].")
+
+
+@verb("pauses")
+@click.option("--all", "every", is_flag=True, help="Every decision, not only what holds.")
+@json_option
+def pauses(home: Home, every: bool, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Show what is paused or slowed down now, and why."""
+    from outpulse.pausing import run_pauses
+
+    return run_pauses(home, every=every, as_json=as_json)
+
+
+@verb("pause")
+@click.argument("scope")
+@click.option("--why", required=True, help="The reason in words.")
+@click.option("--share", default=0.0, show_default=True, help="Share of messages still sent, 0 to below 1.")
+@who_option
+def pause(home: Home, scope: str, why: str, share: float, by: str | None) -> int:
+    """Stop sending in SCOPE, such as campaign:ID or sender:ADDRESS,domain:NAME."""
+    from outpulse.pausing import run_pause
+
+    return run_pause(home, scope, why=why, share=share, by=by)
+
+
+@verb("resume")
+@click.argument("scope")
+@click.option("--why", required=True, help="The reason in words.")
+@who_option
+def resume(home: Home, scope: str, why: str, by: str | None) -> int:
+    """End the pause of exactly SCOPE."""
+    from outpulse.pausing import run_resume
+
+    return run_resume(home, scope, why=why, by=by)
+
+
+@verb("allowed")
+@click.option("--campaign", "campaign_id", required=True, help="The campaign's id.")
+@click.option("--sender", required=True, help="Who would send: address, number or profile.")
+@click.option("--recipient", required=True, help="Who would get it.")
+@click.option("--contact", "contact_id", help="The contact's id.")
+@click.option("--step", help="The step of the sequence.")
+@click.option("--variant", help="The experiment's variant.")
+@click.option("--channel", default="email", show_default=True, help="How it would travel.")
+@click.option("--json", "as_json", is_flag=True, help="Said for clearness: it always is JSON.")
+def allowed(home: Home, as_json: bool, **asked: str | None) -> int:  # noqa: FBT001 - a flag
+    """Tell whether a message may be sent now: one JSON object, exit 0 for yes and 4 for no."""
+    from outpulse.pausing import run_allowed
+
+    del as_json
+    return run_allowed(home, **asked)
+
+
+@verb("suppressions")
+@click.argument("action", type=click.Choice(["list", "add", "remove", "import", "export"]), default="list")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--contact", help="add, remove: the contact's id.")
+@click.option("--recipient", help="add, remove: the address, number or profile.")
+@click.option("--channel", default="all", show_default=True, help="add, remove: all, or one channel.")
+@click.option("--why", help="add, remove: the reason in words; import: for rows without one.")
+@who_option
+@json_option
+def suppressions(home: Home, action: str, as_json: bool, **options: Any) -> int:  # noqa: ANN401, FBT001 - a flag
+    """Show or change who must not be written to; import and export CSV (contact_id, recipient, scope, reason)."""
+    from outpulse.suppressing import Options, run_suppressions
+
+    return run_suppressions(home, action, Options(as_json=as_json, **options))
+
+
 @verb("provider")
 @click.argument("name")
 @json_option
