@@ -1,0 +1,223 @@
+"""From events to what each rule counts in each scope, in log order, once per delivery; the same in any batches.
+
+An outcome counts in a scope at the event from which on both are known: that it happened, and to whom the delivery belongs.
+So a bounce that names no campaign counts for it as soon as any event of its delivery does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.guard_memory import DIMENSIONS, NEVER, OUTCOMES, Arrived, Deliveries, Ints, Touched
+from features.hashrows import HashRows, Keys
+
+SCOPE_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "all": (),
+    "campaign": ("campaign_id",),
+    "campaign,step": ("campaign_id", "sequence_step"),
+    "campaign,variant": ("campaign_id", "variant"),
+    "sender": ("sender",),
+    "domain": ("recipient_domain",),
+    "sender,domain": ("sender", "recipient_domain"),
+}
+"""Kinds of scopes and the dimensions that they are made of."""
+KINDS: Final = tuple(SCOPE_KINDS)
+
+_ARRIVED: Final = ("delivered", "opened", "clicked", "replied", "complained", "unsubscribed")
+_OUTCOMES_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "sent": ("sent", "attempted"),
+    "deferred": ("sent", "attempted"),
+    "bounced": ("sent", "attempted"),
+    "rejected": ("attempted", "failed"),
+    "failed": ("attempted", "failed"),
+    **dict.fromkeys(_ARRIVED, ("sent", "attempted", "delivered")),
+}
+"""What a kind of event says of its delivery (data model, "How they are derived"); attempts are sent, rejected or failed."""
+_ALSO: Final = {"complained": "complained", "unsubscribed": "unsubscribed"}
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _bits(*names: str) -> int:
+    return sum(1 << OUTCOMES.index(name) for name in names)
+
+
+_BITS: Final = {
+    kind: _bits(*outcomes, *([_ALSO[kind]] if kind in _ALSO else ())) for kind, outcomes in _OUTCOMES_OF.items()
+}
+_BOUNCES: Final = {"hard": _bits("bounced", "bounced_hard"), "block": _bits("bounced")}
+
+
+class Codes:
+    """Texts as small numbers, in the order in which they appear."""
+
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        self.texts = list(texts)
+        self._codes = {text: code for code, text in enumerate(self.texts)}
+
+    def of(self, column: pa.ChunkedArray) -> Ints:
+        """The code of each text; -1 for null. New texts get theirs in the order of the column."""
+        encoded = pc.dictionary_encode(column.combine_chunks())
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        table = np.array([self._code(text) for text in encoded.dictionary.to_pylist()] or [-1], np.int64)
+        indices = np.asarray(pc.fill_null(encoded.indices, -1), np.int64)
+        return np.where(indices >= 0, table[indices], -1)
+
+    def _code(self, text: str) -> int:
+        code = self._codes.setdefault(text, len(self.texts))
+        if code == len(self.texts):
+            self.texts.append(text)
+        return code
+
+
+def arrivals(facts: pa.Table, codes: Mapping[str, Codes]) -> Arrived:
+    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in."""
+    outcomes = _looked_up(facts["kind"], _BITS) | np.where(
+        _is(facts["kind"], "bounced"), _looked_up(facts["bounce_class"], _BOUNCES), 0
+    )
+    mail, address = (np.asarray(pc.fill_null(facts[name], 0), np.uint64) for name in ("mail", "address"))
+    message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
+    nameless = np.asarray(pc.is_null(facts["delivery_id"]))
+    delivery = np.asarray(pc.fill_null(facts["delivery"], 0), np.uint64)
+    key = np.where(nameless & (message != 0), message, np.where(delivery != 0, delivery, np.asarray(facts["fact"])))
+    columns = [_domain(facts["recipient"]) if d == "recipient_domain" else facts[d] for d in DIMENSIONS]
+    return Arrived(
+        delivery=key.astype(np.uint64),
+        message=message,
+        outcomes=outcomes.astype(np.uint8),
+        codes=np.stack([codes[d].of(column) for d, column in zip(DIMENSIONS, columns, strict=True)], 1),
+    )
+
+
+def _looked_up(column: pa.ChunkedArray, table: Mapping[str, int]) -> Ints:
+    encoded = pc.dictionary_encode(column.combine_chunks())
+    values = np.array([table.get(text, 0) for text in encoded.dictionary.to_pylist()] + [0], np.int64)
+    return np.asarray(values[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)], np.int64)
+
+
+def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(pc.equal(column, text), fill_value=False))
+
+
+def _domain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What follows the last `@`, in lower case; null where there is none."""
+    whole = column.combine_chunks()
+    at = pc.find_substring(pc.utf8_reverse(whole), "@")
+    # `ends` from the back: the part behind the last @ of each distinct length is cut by a regular expression.
+    found = pc.struct_field(pc.extract_regex(pc.utf8_lower(whole), r"@(?P<domain>[^@]+)$"), "domain")
+    return pa.chunked_array(
+        [pc.if_else(pc.greater_equal(pc.fill_null(at, -1), 0), found, pa.scalar(None, pa.string()))]
+    )
+
+
+class Counted(NamedTuple):
+    """One outcome as counted in scopes, in log order: place of the event, scope, ordinal of the delivery's sending."""
+
+    at: Ints
+    scope: Ints
+    ordinal: Ints
+
+
+class Scopes:
+    """Every scope that anything was counted in, numbered from 0 in the order in which they appear."""
+
+    def __init__(self) -> None:
+        self._rows = HashRows()
+        self.kind: list[int] = []
+        self.codes: list[tuple[int, ...]] = []
+
+    def __len__(self) -> int:
+        """How many scopes there are."""
+        return len(self.kind)
+
+    def find(self, keys: Keys) -> Ints:
+        """The number of each key, -1 for new ones."""
+        return self._rows.find(keys)
+
+    def add(self, keys: Keys, kinds: Ints, codes: Ints) -> None:
+        """Adds new scopes in their order."""
+        self._rows.put(keys, np.arange(len(self.kind), len(self.kind) + len(keys)))
+        self.kind.extend(kinds.tolist())
+        self.codes.extend(map(tuple, codes.tolist()))
+
+
+def _scope_keys(kind: int, codes: Ints) -> Keys:
+    """A key of each combination of codes (-1 absent) in a kind."""
+    key = np.full(len(codes), kind + 1, np.uint64)
+    for dimension in SCOPE_KINDS[KINDS[kind]]:
+        key = (key * _MIX) ^ (codes[:, DIMENSIONS.index(dimension)] + 1).astype(np.uint64)
+        key ^= key >> np.uint64(29)
+    return key
+
+
+def count(touched: Touched, scopes: Scopes) -> dict[str, Counted]:
+    """What of each outcome has to be counted in which scopes; new scopes are added."""
+    groups = np.arange(len(touched.codes))
+    parts: list[tuple[int, Ints, Ints, Keys]] = []
+    for kind, name in enumerate(KINDS):
+        wanted = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[name]]
+        known = touched.known_at[:, wanted].max(axis=1) if wanted else np.full(len(groups), -1, np.int64)
+        at = np.maximum(touched.outcome_at, known[:, None])
+        is_new = (at >= 0) & (at < NEVER)
+        some = np.flatnonzero(is_new.any(axis=1))
+        parts.append((kind, some, np.where(is_new[some], at[some], NEVER), _scope_keys(kind, touched.codes[some])))
+    kinds = np.concatenate([np.full(len(some), kind) for kind, some, _, _ in parts])
+    group = np.concatenate([some for _, some, _, _ in parts])
+    at = np.concatenate([at for _, _, at, _ in parts])
+    keys = np.concatenate([keys for _, _, _, keys in parts])
+    scope = _numbered(scopes, keys, kinds, touched.codes[group], at.min(axis=1) if len(at) else at[:, 0])
+    found = {}
+    for bit, outcome in enumerate(OUTCOMES):
+        new = np.flatnonzero(at[:, bit] < NEVER)
+        new = new[np.argsort(at[new, bit], kind="stable")]
+        found[outcome] = Counted(at[new, bit], scope[new], touched.ordinal[group[new]])
+    return found
+
+
+def _numbered(scopes: Scopes, keys: Keys, kinds: Ints, codes: Ints, at: Ints) -> Ints:
+    """The scopes' numbers; new ones are added by place and kind."""
+    scope = scopes.find(keys)
+    fresh = np.flatnonzero(scope < 0)
+    if len(fresh):
+        order = fresh[np.lexsort((kinds[fresh], at[fresh]))]
+        _, first = np.unique(keys[order], return_index=True)
+        new = order[np.sort(first)]
+        wanted = np.full((len(new), len(DIMENSIONS)), -1, np.int64)
+        for kind, name in enumerate(KINDS):
+            mine = kinds[new] == kind
+            for dimension in SCOPE_KINDS[name]:
+                column = DIMENSIONS.index(dimension)
+                wanted[mine, column] = codes[new[mine], column]
+        scopes.add(keys[new], kinds[new], wanted)
+        scope[fresh] = scopes.find(keys[fresh])
+    return scope
+
+
+class Counter:
+    """Memory, scopes and codes together: batches of facts in, counts out."""
+
+    def __init__(self, kept: int | None = None) -> None:
+        self.deliveries = Deliveries() if kept is None else Deliveries(kept)
+        self.scopes = Scopes()
+        self.codes = {dimension: Codes() for dimension in DIMENSIONS}
+
+    def take(self, facts: pa.Table) -> list[tuple[int, dict[str, Counted]]]:
+        """(place of the first event, counts with places from there on), mostly one for the batch."""
+        arrived = arrivals(facts, self.codes)
+        found = []
+        start = 0
+        while start < len(arrived.delivery):
+            part = arrived.part(start, len(arrived.delivery))
+            if len(self.deliveries) + len(part.delivery) > self.deliveries.kept:
+                room = self.deliveries.room(part)
+                if not room:
+                    self.deliveries.forget()
+                    continue
+                part = part.part(0, room)
+            found.append((start, count(self.deliveries.take(part), self.scopes)))
+            start += len(part.delivery)
+        return found

@@ -1,0 +1,217 @@
+"""What the guard remembers of each delivery: which outcomes were counted, whose it is, and when it was first sent.
+
+A delivery is known by its key and by (message, recipient), so that an event without `delivery_id` finds it. Of each thing
+the first in log order counts, so a batch gives what its events one by one would give. Only the newest deliveries are kept:
+an outcome that comes after its delivery was forgotten counts with a trial of its own.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.hashrows import HashRows, Keys
+
+Ints = NDArray[np.int64]
+
+NEVER: Final = np.iinfo(np.int64).max
+"""The place of what has not happened."""
+BEFORE: Final = -1
+"""The place of what happened before this batch."""
+KEPT: Final = 1_000_000
+"""Keys of deliveries that are remembered at most, some 80 MB; at that number the older half is forgotten."""
+
+OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed", "bounced_hard")
+"""What is counted of a delivery, in the order of their bits."""
+DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
+
+
+class Arrived(NamedTuple):
+    """Events in log order, one row each.
+
+    Keys of the delivery, keys of (message, recipient) (0 where there is none), bits of `OUTCOMES`, and codes of
+    `DIMENSIONS` (-1 where absent).
+    """
+
+    delivery: Keys
+    message: Keys
+    outcomes: NDArray[np.uint8]
+    codes: Ints
+
+    def part(self, start: int, stop: int) -> "Arrived":
+        """Some of the events that follow one another."""
+        return Arrived(
+            self.delivery[start:stop], self.message[start:stop], self.outcomes[start:stop], self.codes[start:stop]
+        )
+
+
+class Touched(NamedTuple):
+    """The deliveries of a batch, one row each.
+
+    For each outcome and each dimension the place of the event that first told it (`NEVER`, or `BEFORE` this batch), the
+    codes, and the ordinal of the event that told that it was sent (0 where none has).
+    """
+
+    outcome_at: Ints
+    known_at: Ints
+    codes: Ints
+    ordinal: Ints
+
+
+class Deliveries:
+    """The memory; `seen` is how many events it has taken in."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.kept = kept
+        self.seen = 0
+        self._rows = HashRows()
+        self._used = 0
+        self._keys = 0
+        self._keys_of = np.zeros(1024, np.int32)
+        self._outcomes = np.zeros(1024, np.uint8)
+        self._named = np.zeros(1024, np.bool_)
+        self._ordinal = np.zeros(1024, np.int64)
+        self._codes = np.full((1024, len(DIMENSIONS)), -1, np.int32)
+
+    def __len__(self) -> int:
+        """How many keys of deliveries are remembered."""
+        return self._keys
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory."""
+        return self._rows.nbytes + sum(array.nbytes for array in self._columns())
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self._outcomes, self._named, self._ordinal, self._codes, self._keys_of
+
+    def room(self, arrived: Arrived) -> int:
+        """How many of the events may be taken in before older deliveries have to be forgotten."""
+        keys, first = np.unique(arrived.delivery, return_index=True)
+        fresh = self._rows.find(keys) < 0
+        first = np.sort(first[fresh])
+        places = first[_counts_as_key(arrived.delivery[first], arrived.message[first])]
+        left = self.kept - self._keys
+        return len(arrived.delivery) if len(places) <= left else int(places[left])
+
+    def forget(self) -> None:
+        """Forgets the older half."""
+        cut = self._used - self._used // 2
+        keys, rows = self._rows.items()
+        stay = rows >= cut
+        order = np.argsort(rows[stay], kind="stable")
+        self._rows = HashRows()
+        self._rows.put(keys[stay][order], rows[stay][order] - cut)
+        for array in self._columns():
+            array[: self._used - cut] = array[cut : self._used]
+            array[self._used - cut : self._used] = -1 if array is self._codes else 0
+        self._used -= cut
+        self._keys = int(self._keys_of[: self._used].sum())
+
+    def take(self, arrived: Arrived) -> Touched:
+        """Takes events in, and tells what is new of their deliveries; never more than `room`."""
+        keys, first, group = np.unique(arrived.delivery, return_index=True, return_inverse=True)
+        rows = self._rows_of(keys, first, arrived)
+        rows, which = np.unique(rows, return_inverse=True)
+        group = which[group]
+        outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(8)], 1)
+        had = (self._outcomes[rows][:, None] >> np.arange(8, dtype=np.uint8)) & 1 == 1
+        outcome_at[had] = BEFORE
+        known_at = np.stack([_first(group, arrived.codes[:, d] >= 0, len(rows)) for d in range(len(DIMENSIONS))], 1)
+        codes = self._codes[rows].astype(np.int64)
+        told = np.where(known_at < NEVER, known_at, 0)
+        codes = np.where(codes >= 0, codes, np.where(known_at < NEVER, arrived.codes[told, np.arange(5)], -1))
+        known_at[self._codes[rows] >= 0] = BEFORE
+
+        self._outcomes[rows] |= ((outcome_at < NEVER) << np.arange(8)).sum(1).astype(np.uint8)
+        self._codes[rows] = codes
+        sent_now = (outcome_at[:, 0] >= 0) & (outcome_at[:, 0] < NEVER)
+        self._ordinal[rows[sent_now]] = self.seen + 1 + outcome_at[sent_now, 0]
+        self.seen += len(arrived.delivery)
+        return Touched(outcome_at, known_at, codes, self._ordinal[rows])
+
+    def _rows_of(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:
+        """The rows of distinct keys, given in the order in which they appear; a new one also by its message.
+
+        A new key takes the row of its message where only events without `delivery_id` have told of that so far.
+        """
+        rows = self._rows.find(keys)
+        fresh = np.flatnonzero(rows < 0)
+        fresh = fresh[np.argsort(first[fresh], kind="stable")]
+        message = arrived.message[first[fresh]]
+        nameless = message == keys[fresh]  # the event's own key is the message's
+        # A dict walks the few new keys whose message is known or comes twice; the others are put in as arrays.
+        _, back, times = np.unique(message, return_inverse=True, return_counts=True)
+        known = np.where(message != 0, self._rows.find(message), -1)
+        odd = ((known >= 0) | (times[back] > 1)) & (message != 0)
+        self._grow(self._used + len(fresh))
+        made = np.full(len(fresh), -1, np.int64)
+        of_message: dict[int, int] = {}
+        taken: set[int] = set()
+        number = self._used
+        for place in range(len(fresh)) if odd.any() else ():
+            if not odd[place]:
+                made[place], number = number, number + 1
+                continue
+            name = int(message[place])
+            row = of_message.get(name, int(known[place]))
+            if row < 0 or (not nameless[place] and (row in taken or self._is_named(row))):
+                row, number = number, number + 1
+            of_message.setdefault(name, row)
+            if not nameless[place]:
+                taken.add(row)
+            made[place] = row
+        if not odd.any():
+            made = self._used + np.arange(len(fresh))
+            number = self._used + len(fresh)
+        self._used = number
+        self._named[made[~nameless]] = True
+        counts = _counts_as_key(keys[fresh], message)
+        np.add.at(self._keys_of, made[counts], 1)
+        self._keys += int(counts.sum())
+        rows[fresh] = made
+        self._rows.put(keys[fresh], made)
+        self._note_messages(message, made, nameless)
+        return rows
+
+    def _is_named(self, row: int) -> bool:
+        return row < self._used and bool(self._named[row])
+
+    def _note_messages(self, message: Keys, made: Ints, nameless: NDArray[np.bool_]) -> None:
+        """Notes messages that are not known yet, each with the row of its first key."""
+        new = np.flatnonzero((message != 0) & ~nameless)
+        names, at = np.unique(message[new], return_index=True)
+        unknown = self._rows.find(names) < 0
+        self._rows.put(names[unknown], made[new[at[unknown]]])
+
+    def _grow(self, wanted: int) -> None:
+        if wanted <= len(self._outcomes):
+            return
+        more = max(wanted, 2 * len(self._outcomes)) - len(self._outcomes)
+        self._outcomes = np.append(self._outcomes, np.zeros(more, np.uint8))
+        self._named = np.append(self._named, np.zeros(more, np.bool_))
+        self._keys_of = np.append(self._keys_of, np.zeros(more, np.int32))
+        self._ordinal = np.append(self._ordinal, np.zeros(more, np.int64))
+        self._codes = np.concatenate([self._codes, np.full((more, len(DIMENSIONS)), -1, np.int32)])
+
+
+def _first(group: Ints, chosen: NDArray[np.bool_], groups: int) -> Ints:
+    """The place of the first chosen event of each group; `NEVER` where there is none."""
+    found = np.full(groups, NEVER, np.int64)
+    places = np.flatnonzero(chosen)[::-1]
+    found[group[places]] = places  # of several assignments the last stays: the earliest place
+    return found
+
+
+def _counts_as_key(keys: Keys, message: Keys) -> NDArray[np.bool_]:
+    """Which new keys, in the order of their first events, are not known already by the message of an earlier one."""
+    nameless = keys == message
+    if not nameless.any() or nameless.all():
+        return np.ones(len(keys), np.bool_)
+    named = np.flatnonzero(~nameless & (message != 0))
+    told, at = np.unique(message[named], return_index=True)
+    place = np.minimum(np.searchsorted(told, keys), max(len(told) - 1, 0))
+    known = np.flatnonzero(told[place] == keys) if len(told) else np.empty(0, np.int64)
+    counts = np.ones(len(keys), np.bool_)
+    counts[known[nameless[known] & (named[at[place[known]]] < known)]] = False
+    return counts
