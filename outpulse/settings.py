@@ -9,7 +9,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -128,6 +129,62 @@ class MailboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"MailboxSettings({self.host}:{self.port}, ***)"
 
 
+AlertKind = Literal["warn", "slow", "pause", "resume", "notice"]
+_QUIET: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+
+
+class AlertTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[alerts.targets.NAME]`: an Apprise URL, and what goes there.
+
+    `severity` is the least that is told, `kinds` what is told (none named: all; `notice` is what other parts tell). In
+    `quiet` hours, such as "22:00-07:00" on the clocks of `time_zone`, all but what is critical waits.
+    """
+
+    url: str
+    severity: Literal["info", "warning", "critical"] = "info"
+    kinds: list[AlertKind] = []
+    quiet: str = ""
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if not self.url:
+            raise ValueError('`url` is empty, valid is an Apprise URL such as "mailto://user:password@example.com"')
+        hours = _QUIET.fullmatch(self.quiet)
+        if self.quiet and (hours is None or hours.group(1, 2) == hours.group(3, 4)):
+            raise ValueError(f'`quiet` is {self.quiet[:40]!r}, valid are two times of day such as "22:00-07:00"')
+        try:
+            ZoneInfo(self.time_zone)
+        except (OSError, ValueError, LookupError):
+            found = self.time_zone[:40]
+            raise ValueError(f'`time_zone` is {found!r}, valid are names such as "Europe/Berlin"') from None
+
+    def __repr__(self) -> str:
+        """Stars, never a secret."""
+        return "AlertTarget(***)"
+
+
+class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[alerts]`: who is told of what the guard or a person decided, and how often.
+
+    The same again within `repeat_minutes` is told once, with a count; more than `flood_alerts` in `flood_minutes` become
+    one summary. What could not be sent is tried again after each of `retry_seconds` (4 hours in all: a night's outage of
+    a mail server), then given up. A target that does not answer within `timeout_seconds` has failed.
+    """
+
+    repeat_minutes: float = 60.0
+    flood_alerts: int = 10
+    flood_minutes: float = 5.0
+    retry_seconds: tuple[float, ...] = (10.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0)
+    timeout_seconds: float = 20.0
+    targets: dict[str, AlertTarget] = {}
+
+    def __post_init__(self) -> None:
+        if self.flood_alerts < 1 or self.timeout_seconds <= 0:
+            raise ValueError("`flood_alerts` and `timeout_seconds` must be above 0")
+        if min((self.repeat_minutes, self.flood_minutes, *self.retry_seconds)) < 0:
+            raise ValueError("`repeat_minutes`, `flood_minutes` and `retry_seconds` must not be below 0")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -139,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hooks: dict[str, HookSettings] = {}
     mailbox: MailboxSettings = MailboxSettings()
     mailboxes: dict[str, MailboxSettings] = {}
+    alerts: AlertsSettings = AlertsSettings()
 
     def all_mailboxes(self) -> dict[str, MailboxSettings]:
         """The mailboxes that are set, by the section of their settings (`mailbox`, `mailboxes.NAME`)."""
@@ -185,6 +243,7 @@ _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "log": LogSettings,
     "lake": LakeSettings,
     "mailbox": MailboxSettings,
+    "alerts": AlertsSettings,
 }
 
 
@@ -199,6 +258,10 @@ def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any]) -> str:
 
 
 def _parts(tree: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, type[msgspec.Struct]]]:
+    alerts = tree.get("alerts")
+    targets = alerts.get("targets") if isinstance(alerts, dict) else None
+    for name, table in targets.items() if isinstance(targets, dict) else ():
+        yield ["alerts", "targets", name], table, AlertTarget
     for name, kind in _TABLES.items():
         if name in tree:
             yield [name], tree[name], kind
