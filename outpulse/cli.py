@@ -120,6 +120,24 @@ def mailbox(home: Home, once: bool) -> int:  # noqa: FBT001 - a flag
     return run_mailbox(home, once=once)
 
 
+@verb("alerts")
+def alerts(home: Home) -> int:
+    """Tell people what the guard and others decided, through the targets of the settings, as it comes."""
+    from outpulse.alerting import run_alerts
+
+    return run_alerts(home)
+
+
+@verb("alert")
+@click.argument("what", type=click.Choice(["test"]))
+def alert(home: Home, what: str) -> int:
+    """Try the targets of alerts: `alert test` sends one to each."""
+    from outpulse.alerting import run_alert_test
+
+    del what
+    return run_alert_test(home)
+
+
 @verb("dashboard")
 @click.option("--port", type=int, help="Serve here instead of [dashboard] port.")
 def dashboard(home: Home, port: int | None) -> int:

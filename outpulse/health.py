@@ -23,7 +23,7 @@ _SLOW_SYNC_SECONDS: Final = 0.05
 
 def run_status(home: Home, *, as_json: bool) -> int:
     """`outpulse status`."""
-    _print([*_parts(home), *_providers(home), *_streams(home), *_lake(home)], as_json=as_json)
+    _print([*_parts(home), *_providers(home), *_alerts(home), *_streams(home), *_lake(home)], as_json=as_json)
     return 0
 
 
@@ -74,6 +74,14 @@ def _providers(home: Home) -> Iterator[Row]:
         state = "arrives" if found.outcome == STORED else "refused"
         what = "requests stored in the last hour" if found.outcome == STORED else found.outcome
         yield _row(f"provider {found.provider}", state, what, lag=found.requests)
+
+
+def _alerts(home: Home) -> Iterator[Row]:
+    """The part that tells people, and what waits or failed for each target."""
+    from outpulse.alerting import alert_states
+
+    for what, state, detail, waiting in alert_states(home):
+        yield _row(what, state, detail, lag=waiting)
 
 
 def _streams(home: Home) -> Iterator[Row]:
@@ -254,7 +262,11 @@ def _arrivals(home: Home) -> tuple[str, str, str]:
     refused = [found for found in arrived(home.path / FILE, 60) if found.outcome != STORED]
     if refused:
         told = "; ".join(f"{found.provider}: {found.requests} times {found.outcome}" for found in refused[:5])
-        return "warn", f"refused in the last hour: {told}", "compare the secret with `outpulse provider NAME`, or with [hooks.NAME]"
+        return (
+            "warn",
+            f"refused in the last hour: {told}",
+            "compare the secret with `outpulse provider NAME`, or with [hooks.NAME]",
+        )
     return "good", "no provider is silent or refused", ""
 
 
@@ -288,6 +300,12 @@ def _lake_opens(home: Home) -> tuple[str, str, str]:
     return "good", f"lake format {row[0] if row else '?'}", ""
 
 
+def _alert_targets(home: Home) -> tuple[str, str, str]:
+    from outpulse.alerting import check_alerts
+
+    return check_alerts(home)
+
+
 _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "python": _python,
     "extensions": _extensions,
@@ -299,6 +317,7 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "hooks": _hooks,
     "mailboxes": _mailboxes,
     "arrivals": _arrivals,
+    "alerts": _alert_targets,
     "token": _token,
     "gateway port": _ports,
 }

@@ -114,6 +114,8 @@ def parts_of(home: Home, *, dashboard: bool, demo: bool = False) -> list[Part]:
     ]
     if home.settings.all_mailboxes() and not demo:
         parts.append(Part("mailbox", ["mailbox", *place]))
+    if home.settings.alerts.targets and not demo:
+        parts.append(Part("alerts", ["alerts", *place]))
     if dashboard:
         parts.append(Part("dashboard", ["dashboard", *place]))
     return parts
@@ -162,6 +164,8 @@ def run_up(home: Home, *, dashboard: bool) -> int:
     say(f"webhooks at http://{settings.gateway.host}:{settings.gateway.port}/webhooks/PROVIDER")
     for section, box in settings.all_mailboxes().items():
         say(f"replies from [{section}] at {box.host}:{box.port}")
+    if settings.alerts.targets:
+        say(f"alerts to {', '.join(settings.alerts.targets)}")
     if dashboard:
         say(f"dashboard at http://{settings.dashboard.host}:{settings.dashboard.port}")
     supervisor.run()

@@ -287,13 +287,17 @@ def sending_id(notice: Notice, target: str) -> UUID:
 
 
 class State(NamedTuple):
-    """How alerts to one target fare: what waits, since when at the longest (seconds since 1970), what failed in a week."""
+    """How alerts to one target fare: what waits, since when at the longest (seconds since 1970), what ended in a week.
+
+    `fault` is why the newest attempt failed, None when it did not; `is_broken` says that the newest message was given up.
+    """
 
     waiting: int
     since: float | None
     sent: int
     failed: int
     fault: str | None
+    is_broken: bool
 
 
 def states(path: Path) -> Mapping[str, State]:
@@ -306,13 +310,12 @@ def states(path: Path) -> Mapping[str, State]:
             "SELECT target, count(*) FILTER (status = 'pending'), min(taken_at) FILTER (status = 'pending'),"
             " count(*) FILTER (status = 'sent'), count(*) FILTER (status = 'failed') FROM sendings GROUP BY target"
         ).fetchall()
-        faults = dict(
-            connection.execute(
-                "SELECT target, fault FROM messages WHERE fault IS NOT NULL AND status <> 'sent' ORDER BY number"
-            ).fetchall()
-        )
+        tried = connection.execute(
+            "SELECT target, fault, status FROM messages WHERE attempts > 0 OR status <> 'pending' ORDER BY number"
+        ).fetchall()
     except sqlite3.DatabaseError:
         return {}
     finally:
         connection.close()
-    return {row[0]: State(row[1], row[2], row[3], row[4], faults.get(row[0])) for row in counts}
+    newest = {target: (fault, status == AlertStatus.FAILED) for target, fault, status in tried}
+    return {row[0]: State(row[1], row[2], row[3], row[4], *newest.get(row[0], (None, False))) for row in counts}
