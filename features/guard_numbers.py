@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from features import guard_shift
 from features.guard_limit import Ints
 
-NUMBERS: Final = np.dtype([("trials", np.uint32), ("began", np.uint32, (guard_shift.LEVELS, guard_shift.BLOCKS))])
-"""State beside `EVIDENCE`, 196 bytes: trials so far, and the ordinals of the first trials of the newest blocks."""
+NUMBERS: Final = np.dtype(
+    [("trials", np.uint32), ("highest", np.uint32), ("began", np.uint32, (guard_shift.LEVELS, guard_shift.BLOCKS))]
+)
+"""State beside `EVIDENCE`, 200 bytes: trials so far, their highest ordinal, and an ordinal from which on a trial cannot be
+from before each of the newest blocks."""
 
 
 def unnumbered(rows: int) -> NDArray[np.void]:
@@ -32,9 +35,10 @@ def number_trials(
 ) -> tuple[NDArray[np.void], Ints]:
     """The state after a batch of events in log order, and for each hit the number for `Counts.trial_number`, else 0.
 
-    `ordinal` is that of the event's trial among all trials: of a trial its own, which must rise from trial to trial within
-    a row; of a hit that of its delivery's trial, or 0 when it is not known. A lower one makes the hit older, which is
-    safe. The number is 0 for trials older than the blocks that are kept, and for unknown ones.
+    `ordinal` is that of the event's trial among all trials: of a trial its own, of a hit that of its delivery's trial, or 0
+    when it is not known. It may be that of something before the trial (of a delivery's arrival that of its
+    sending), so that it does not always rise from trial to trial: hits may then look older, which is safe, never newer.
+    The number is 0 for trials older than the blocks that are kept, and for unknown ones.
     """
     after = state.copy()
     # As in `evidence.observe`: 16-bit numbers are sorted by counting.
@@ -49,7 +53,12 @@ def number_trials(
     # Trial number k of a group stands at `ordinals[k - 1 - offset]` when the batch holds it.
     offset = had - (begun[heads] - trial[heads])
     trials = begun + offset[group]
-    ordinals = np.append(ordinal[order][trial], 0)
+    lifted = np.where(trial, ordinal[order], 0)
+    highest = _highest(lifted, group, state["highest"][rows[heads]].astype(np.int64))
+    earlier = np.append(0, highest[:-1])
+    earlier[heads] = state["highest"][rows[heads]]
+    # A trial that is no new high may be older than the highest one, which is not in its block: one more than that is.
+    ordinals = np.append(np.maximum(lifted, earlier + 1)[trial], 0)
     ring = state["began"][rows[heads]].astype(np.int64)
 
     at = np.flatnonzero(is_hit[order])
@@ -61,8 +70,15 @@ def number_trials(
     numbers[order[at]] = np.where(known, before + 1, 0).max(axis=1)
 
     after["trials"][rows[tails]] = trials[tails]
+    after["highest"][rows[tails]] = highest[tails]
     after["began"][rows[tails]] = _newest(ring, trials[tails], had, offset, ordinals, tolerance)
     return after, numbers
+
+
+def _highest(ordinal: Ints, group: Ints, before: Ints) -> Ints:
+    """The running maximum within each group, from what it was before; ordinals have 32 bits."""
+    lifted = np.maximum(ordinal, before[group]) + (group << 32)
+    return np.asarray(np.maximum.accumulate(lifted) - (group << 32), np.int64)
 
 
 def _began(ring: Ints, before: Ints, level: Ints, had: Ints, offset: Ints, ordinals: Ints, tolerance: float) -> Ints:

@@ -158,24 +158,26 @@ def test_observing_leaves_the_given_state_as_it_was_and_a_stored_state_goes_on()
 
 
 NUMBERED = st.lists(
-    st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 200), st.booleans()), min_size=1, max_size=150
+    st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 200), st.booleans(), st.integers(0, 9)),
+    min_size=1,
+    max_size=150,
 )
-"""Row, whether the event is a trial, how many trials ago the hit's trial was, whether that is known."""
+"""Row, whether the event is a trial, how many trials ago the hit's trial was, whether that is known, how far it runs back."""
 
 
 @given(NUMBERED, st.lists(st.integers(0, 150), max_size=4))
 def test_a_hit_gets_the_first_trial_of_the_finest_block_kept_that_holds_its_own(
-    events: list[tuple[int, bool, int, bool]], cuts: list[int]
+    events: list[tuple[int, bool, int, bool, int]], cuts: list[int]
 ) -> None:
     tolerance = 0.05
     shifts = guard_shift.block_shifts(tolerance).tolist()
     ordinals: dict[int, list[int]] = defaultdict(list)
     columns, expected, total = [], [], 0
-    for row, is_trial, ago, is_known in events:
+    for row, is_trial, ago, is_known, back in events:
         mine = ordinals[row]
         if is_trial:
             total += 1
-            mine.append(total)
+            mine.append(max(total - back, 1))
         place = len(mine) - 1 if is_trial else len(mine) - ago
         has_number = is_trial or (is_known and place >= 0)
         columns.append((row, is_trial, mine[place] if has_number else 0))
@@ -187,7 +189,9 @@ def test_a_hit_gets_the_first_trial_of_the_finest_block_kept_that_holds_its_own(
             )
             if level == 0 or ((len(mine) - 1) >> shift) - block >= guard_shift.BLOCKS // 2
         ]
-        expected.append(max((first + 1 for first in firsts if has_number and first <= place), default=0))
+        expected.append(
+            max((first + 1 for first in firsts if has_number and max(mine[: first + 1]) <= mine[place]), default=0)
+        )
     rows, trial, ordinal = (np.array(column) for column in zip(*columns, strict=True))
     hit = np.ones(len(rows), np.bool_)
     for how in ([], list(range(1, len(events))), sorted(min(cut, len(events)) for cut in cuts)):
