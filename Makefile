@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-ROOMS := adapters benchmarks dashboards data eventlog features flows gateway outpulse schemas sinks tests
+ROOMS := adapters benchmarks control dashboards data eventlog features flows gateway outpulse schemas sinks tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types tests generate format requirements bench clean
