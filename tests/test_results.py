@@ -80,7 +80,7 @@ def history(path: Path, minutes: list[int]) -> None:
 def test_a_provider_that_goes_silent_raises_one_alert(home: Path) -> None:
     now = int(time.time()) // 60
     home.mkdir(exist_ok=True)
-    history(home / FILE, list(range(now - 7 * 24 * 60, now - 600)))
+    history(home / FILE, list(range(now - 21 * 24 * 60, now - 600)))
     log = SqliteLog(home / "log")
     for _ in range(3):
         found = tell_silences(home / FILE, log)
@@ -94,7 +94,7 @@ def test_a_provider_that_goes_silent_raises_one_alert(home: Path) -> None:
 def test_a_provider_that_posts_as_usual_raises_none(home: Path) -> None:
     now = int(time.time()) // 60
     home.mkdir(exist_ok=True)
-    history(home / FILE, list(range(now - 7 * 24 * 60, now - 1)))
+    history(home / FILE, list(range(now - 21 * 24 * 60, now - 1)))
     log = SqliteLog(home / "log")
 
     assert tell_silences(home / FILE, log) == []
