@@ -167,7 +167,7 @@ def _of_lane(groups: list[Group], lane: str, memory: Memory, limits: AlertsSetti
 
 
 def _with_older(bundles: list[Bundle], by_number: dict[int, Waiting], released: set[int]) -> list[Bundle]:
-    """The messages, each with what still waits about its scopes and is older: nothing is told after what followed it."""
+    """The messages; one that changes what may be sent takes along what is older and still waits about its scope."""
     left: dict[str, list[int]] = {}
     for number, one in by_number.items():
         if number not in released:
@@ -176,7 +176,8 @@ def _with_older(bundles: list[Bundle], by_number: dict[int, Waiting], released: 
         return bundles
     found = []
     for bundle in bundles:
-        newest = {by_number[number].scope: number for number in bundle.numbers}
+        changing = [by_number[number] for number in bundle.numbers if by_number[number].kind in HOLDING]
+        newest = {one.scope: one.number for one in changing}
         older = [number for scope, last in newest.items() for number in _taken(left, scope, last)]
         found.append(Bundle(sorted((*bundle.numbers, *older)), bundle.is_summary))
     return found
