@@ -4,7 +4,7 @@ An outcome counts in a scope at the event from which on both are known: that it 
 So a bounce that names no campaign counts for it as soon as any event of its delivery does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -63,11 +63,12 @@ class Codes:
         encoded = pc.dictionary_encode(column.combine_chunks())
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        table = np.array([self._code(text) for text in encoded.dictionary.to_pylist()] or [-1], np.int64)
+        table = np.array([self.code(text) for text in encoded.dictionary.to_pylist()] or [-1], np.int64)
         indices = np.asarray(pc.fill_null(encoded.indices, -1), np.int64)
         return np.where(indices >= 0, table[indices], -1)
 
-    def _code(self, text: str) -> int:
+    def code(self, text: str) -> int:
+        """The code of one text."""
         code = self._codes.setdefault(text, len(self.texts))
         if code == len(self.texts):
             self.texts.append(text)
@@ -138,6 +139,11 @@ class Scopes:
         """The number of each key, -1 for new ones."""
         return self._rows.find(keys)
 
+    def number_of(self, kind: int, codes: tuple[int, ...]) -> int | None:
+        """The number of one scope, by its kind and the codes of its dimensions (others -1)."""
+        found = int(self.find(_scope_keys(kind, np.array([codes], np.int64)))[0])
+        return found if found >= 0 else None
+
     def add(self, keys: Keys, kinds: Ints, codes: Ints) -> None:
         """Adds new scopes in their order."""
         self._rows.put(keys, np.arange(len(self.kind), len(self.kind) + len(keys)))
@@ -205,10 +211,9 @@ class Counter:
         self.scopes = Scopes()
         self.codes = {dimension: Codes() for dimension in DIMENSIONS}
 
-    def take(self, facts: pa.Table) -> list[tuple[int, dict[str, Counted]]]:
-        """(place of the first event, counts with places from there on), mostly one for the batch."""
+    def take(self, facts: pa.Table) -> Iterator[tuple[int, dict[str, Counted], Touched]]:
+        """(place of the first event, counts with places from there on, deliveries), mostly one for the batch."""
         arrived = arrivals(facts, self.codes)
-        found = []
         start = 0
         while start < len(arrived.delivery):
             part = arrived.part(start, len(arrived.delivery))
@@ -218,6 +223,6 @@ class Counter:
                     self.deliveries.forget()
                     continue
                 part = part.part(0, room)
-            found.append((start, count(self.deliveries.take(part), self.scopes)))
+            touched = self.deliveries.take(part)
+            yield start, count(touched, self.scopes), touched
             start += len(part.delivery)
-        return found

@@ -23,6 +23,7 @@ KEPT: Final = 1_000_000
 
 OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed", "bounced_hard")
 """What is counted of a delivery, in the order of their bits."""
+_ATTEMPTED: Final = OUTCOMES.index("attempted")
 DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
 
 
@@ -48,10 +49,11 @@ class Arrived(NamedTuple):
 class Touched(NamedTuple):
     """The deliveries of a batch, one row each.
 
-    For each outcome and each dimension the place of the event that first told it (`NEVER`, or `BEFORE` this batch), the
-    codes, and the ordinal of the event that told that it was sent (0 where none has).
+    Their rows in the memory; for each outcome and each dimension the place of the event that first told it (`NEVER`, or
+    `BEFORE` this batch); the codes; and the ordinal of the event that told that sending was attempted (0: none has).
     """
 
+    rows: Ints
     outcome_at: Ints
     known_at: Ints
     codes: Ints
@@ -125,10 +127,19 @@ class Deliveries:
 
         self._outcomes[rows] |= ((outcome_at < NEVER) << np.arange(8)).sum(1).astype(np.uint8)
         self._codes[rows] = codes
-        sent_now = (outcome_at[:, 0] >= 0) & (outcome_at[:, 0] < NEVER)
-        self._ordinal[rows[sent_now]] = self.seen + 1 + outcome_at[sent_now, 0]
+        tried_at = outcome_at[:, _ATTEMPTED]
+        tried_now = (tried_at >= 0) & (tried_at < NEVER)
+        self._ordinal[rows[tried_now]] = self.seen + 1 + tried_at[tried_now]
         self.seen += len(arrived.delivery)
-        return Touched(outcome_at, known_at, codes, self._ordinal[rows])
+        return Touched(rows, outcome_at, known_at, codes, self._ordinal[rows])
+
+    def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], Ints]:
+        """(outcomes, codes, ordinals) of all rows as they were after the event at a place of the last batch."""
+        outcomes, codes = self._outcomes[: self._used].copy(), self._codes[: self._used].copy()
+        bits = ((touched.outcome_at <= place) << np.arange(8)).sum(1).astype(np.uint8)
+        outcomes[touched.rows] = bits
+        codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1)
+        return outcomes, codes, self._ordinal[: self._used]
 
     def _rows_of(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:
         """The rows of distinct keys, given in the order in which they appear; a new one also by its message.

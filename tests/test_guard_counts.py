@@ -131,7 +131,7 @@ def counted(counter: Counter, events: list[Event], sizes: list[int]) -> list[Lin
     start = turn = 0
     while start < len(events):
         size = sizes[turn % len(sizes)]
-        for first, found in counter.take(columns(events[start : start + size])):
+        for first, found, _ in counter.take(columns(events[start : start + size])):
             for outcome, counts in found.items():
                 assert (np.diff(counts.at) >= 0).all()
                 for at, scope in zip(counts.at.tolist(), counts.scope.tolist(), strict=True):

@@ -1,0 +1,153 @@
+"""Why a scope looks harmful: what of it scopes that are stopped already explain, and whether a narrower one explains it all.
+
+Looked into only when a scope reaches a rung of the ladder, over all remembered deliveries, as they were at that event.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import guard_limit
+from features.guard_counts import SCOPE_KINDS
+from features.guard_memory import DIMENSIONS, OUTCOMES, Deliveries, Touched
+
+Codes = tuple[int, ...]
+Mask = NDArray[np.bool_]
+
+NARROWER: Final[dict[str, tuple[str, ...]]] = {
+    "all": ("campaign", "sender", "domain", "campaign,step", "campaign,variant", "sender,domain"),
+    "campaign": ("campaign,step", "campaign,variant", "sender,domain"),
+    "sender": ("sender,domain",),
+    "domain": ("sender,domain",),
+    "campaign,step": (),
+    "campaign,variant": (),
+    "sender,domain": (),
+}
+"""Scopes that may be stopped instead of a wider one, of equals the first."""
+ENOUGH_REST: Final = 20
+"""Trials beside a narrower scope that must look healthy, before that scope alone is held to be the cause."""
+PROVEN: Final = float(np.log(20.0))
+"""Log-evidence that the narrower scope itself is harmful: e-value 20."""
+
+
+class Look(NamedTuple):
+    """A scope that reached a rung: names of hits and trials; `since_trials` are the newest that show a change, 0 for all."""
+
+    kind: str
+    codes: Codes
+    hit: str
+    trial: str
+    since_trials: int
+
+
+class Found(NamedTuple):
+    """The scope to act on with its counts, and the log-evidence of what stopped scopes do not explain.
+
+    `is_covered`: a scope that is stopped covers the whole of it.
+    """
+
+    kind: str
+    codes: Codes
+    hits: int
+    trials: int
+    log_rest: float
+    is_covered: bool
+
+
+class Stopped(NamedTuple):
+    """A scope that is or was stopped: deliveries sent up to the ordinal `until` are explained by that."""
+
+    kind: str
+    codes: Codes
+    until: int
+
+
+_NOW: Final = np.iinfo(np.int64).max
+
+
+class Causes:
+    """What is stopped, and the search for causes among the remembered deliveries."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+        self.stopped: list[Stopped] = []
+
+    def stop(self, kind: str, codes: Codes) -> None:
+        """Notes that a scope is stopped."""
+        self.stopped = [one for one in self.stopped if (one.kind, one.codes) != (kind, codes)]
+        self.stopped.append(Stopped(kind, codes, _NOW))
+
+    def let_go(self, kind: str, codes: Codes) -> None:
+        """Notes that a scope goes on: what was sent before stands against nobody any more."""
+        self.stopped = [one for one in self.stopped if (one.kind, one.codes) != (kind, codes)]
+        self.stopped.append(Stopped(kind, codes, self._deliveries.seen))
+
+    def explain(self, look: Look, tolerance: float, touched: Touched, place: int) -> Found:
+        """Looks into one scope as of the event at a place of the last batch."""
+        if any(one.until == _NOW and _covers(one, look.kind, look.codes) for one in self.stopped):
+            return Found(look.kind, look.codes, 0, 0, -np.inf, is_covered=True)
+        outcomes, codes, ordinals = self._deliveries.as_of(touched, place)
+        is_trial = (outcomes >> OUTCOMES.index(look.trial)) & 1 == 1
+        mine = _inside(look.kind, look.codes, codes) & is_trial
+        for one in self.stopped:
+            mine &= ~(_inside(one.kind, one.codes, codes) & (ordinals <= one.until))
+        rows = np.flatnonzero(mine)
+        if look.since_trials and len(rows) > look.since_trials:
+            newest = np.argpartition(ordinals[rows], len(rows) - look.since_trials)[-look.since_trials :]
+            rows = rows[np.sort(newest)]
+        is_hit = (outcomes[rows] >> OUTCOMES.index(look.hit)) & 1 == 1
+        hits, trials = int(is_hit.sum()), len(rows)
+        log_rest = _log_above(hits, trials, tolerance)
+        kind, chosen = look.kind, look.codes
+        best = trials + 1
+        for narrower in NARROWER[look.kind]:
+            cause = _cause(look.kind, narrower, codes[rows], is_hit, tolerance)
+            if cause is not None and cause[2] < best:
+                kind, (chosen, hits, best) = narrower, cause
+        return Found(kind, chosen, hits, trials if kind == look.kind else best, log_rest, is_covered=False)
+
+
+def _covers(stopped: Stopped, kind: str, codes: Codes) -> bool:
+    """Whether every message of a scope is one of the stopped scope's."""
+    wanted = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[stopped.kind]]
+    return set(SCOPE_KINDS[stopped.kind]) <= set(SCOPE_KINDS[kind]) and all(
+        stopped.codes[place] == codes[place] for place in wanted
+    )
+
+
+def _inside(kind: str, wanted: Codes, codes: NDArray[np.int32]) -> Mask:
+    """Which deliveries (rows of codes) are in a scope."""
+    inside = np.ones(len(codes), np.bool_)
+    for dimension in SCOPE_KINDS[kind]:
+        place = DIMENSIONS.index(dimension)
+        inside &= codes[:, place] == wanted[place]
+    return inside
+
+
+def _cause(
+    wider: str, kind: str, codes: NDArray[np.int32], is_hit: Mask, tolerance: float
+) -> tuple[Codes, int, int] | None:
+    """The narrower scope of a kind that alone explains the harm, with its hits and trials; None where none does."""
+    places = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[kind]]
+    known = (codes[:, places] >= 0).all(axis=1)
+    if not known.any():
+        return None
+    groups, of = np.unique(codes[known][:, places], axis=0, return_inverse=True)
+    trials = np.bincount(of.ravel(), minlength=len(groups))
+    hits = np.bincount(of.ravel(), is_hit[known], minlength=len(groups)).astype(np.int64)
+    worst = int(np.argmax(guard_limit.log_above(hits, trials, tolerance)))
+    own_hits, own = int(hits[worst]), int(trials[worst])
+    rest_hits, rest = int(is_hit.sum()) - own_hits, len(codes) - own
+    # Where everything is of one campaign, that campaign is meant: nobody wants to stop all.
+    is_distinct = rest >= ENOUGH_REST or (wider == "all" and kind in {"campaign", "sender"})
+    if not is_distinct or _log_above(own_hits, own, tolerance) < PROVEN or rest_hits > tolerance * rest:
+        return None
+    found = [-1] * len(DIMENSIONS)
+    for place, code in zip(places, groups[worst].tolist(), strict=True):
+        found[place] = code
+    return tuple(found), own_hits, own
+
+
+def _log_above(hits: int, trials: int, tolerance: float) -> float:
+    return float(guard_limit.log_above(hits, trials, tolerance))

@@ -1,0 +1,193 @@
+"""What the guard decides: storms are stopped, narrowly; the healthy stay quiet; batches do not matter."""
+
+import random
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.columns import Decoder
+from features.guard import Decision, Guard
+from features.tolerances import DEFAULT_RULES
+
+Event = dict[str, Any]
+
+
+def message(number: int, outcome: str = "delivered", **fields: Any) -> list[Event]:
+    """A message that was sent, and what became of it."""
+    about = {
+        "delivery_id": f"d{number}",
+        "provider": "ses",
+        "occurred_at": "2026-01-05T10:00:00.000Z",
+        "campaign_id": "autumn",
+        "sender": "ida@out.example",
+        "recipient": f"p{number}@gmail.example",
+        "sequence_step": "1",
+        "variant": "A",
+        **fields,
+    }
+    kinds = ["sent", *(["delivered"] if outcome in {"complained", "unsubscribed"} else []), outcome]
+    events = [{**about, "event_id": f"{number}-{kind}", "kind": kind} for kind in kinds]
+    return [event | ({"bounce_class": "hard"} if event["kind"] == "bounced" else {}) for event in events]
+
+
+DECODER = Decoder()
+
+
+def columns(events: list[Event]) -> pa.Table:
+    lines = pa.array([msgspec.json.encode(event) for event in events], pa.binary())
+    return DECODER.decode(lines, np.arange(len(events)), "test").facts
+
+
+def decided(events: list[Event], sizes: list[int] | None = None, guard: Guard | None = None) -> list[Decision]:
+    guard = guard or Guard(DEFAULT_RULES)
+    found: list[Decision] = []
+    start = turn = 0
+    sizes = sizes or [len(events) or 1]
+    while start < len(events):
+        part = events[start : start + sizes[turn % len(sizes)]]
+        found += [one._replace(place=one.place + start) for one in guard.take(columns(part))]
+        start, turn = start + len(part), turn + 1
+    return found
+
+
+def pauses(decisions: list[Decision]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(one.rule.name, one.kind, one.values) for one in decisions if one.severity == "pause"]
+
+
+def campaign(rate: float, count: int, seed: int, start: int = 0, **fields: Any) -> list[Event]:
+    draw = random.Random(seed)
+    return [
+        event
+        for number in range(start, start + count)
+        for event in message(number, "bounced" if draw.random() < rate else "delivered", **fields)
+    ]
+
+
+def test_ten_hard_bounces_at_the_start_of_a_campaign_pause_it() -> None:
+    found = decided([event for number in range(10) for event in message(number, "bounced")])
+
+    assert pauses(found) == [("bounces", "campaign", ("autumn",))]
+    assert [one.severity for one in found] == ["warn", "pause"]  # with so few the ladder has no time for more
+    assert found[-1].hits == found[-1].trials <= 10
+
+
+def test_a_healthy_campaign_is_left_alone() -> None:
+    assert pauses(decided(campaign(0.02, 3000, seed=1))) == []
+
+
+def test_soft_bounces_and_deferrals_never_pause() -> None:
+    events = [event | {"bounce_class": "soft"} for n in range(200) for event in message(n, "bounced")]
+    events += [event for number in range(200, 400) for event in message(number, "deferred")]
+
+    assert decided(events) == []
+
+
+def test_one_mailbox_provider_that_blocks_one_sender_is_all_that_is_paused() -> None:
+    draw = random.Random(5)
+    events = []
+    for number in range(1500):
+        domain = draw.choice(["gmail.example", "outlook.example", "firm.example"])
+        sender = draw.choice(["ida@out.example", "bo@out.example"])
+        blocked = number > 600 and domain == "gmail.example" and sender == "ida@out.example" and draw.random() < 0.6
+        outcome = "bounced" if blocked or draw.random() < 0.01 else "delivered"
+        events += message(number, outcome, sender=sender, recipient=f"p{number}@{domain}")
+
+    assert pauses(decided(events)) == [("bounces", "sender,domain", ("ida@out.example", "gmail.example"))]
+
+
+def test_a_bad_list_pauses_its_campaign_and_not_the_sender_or_others() -> None:
+    bad = campaign(0.3, 300, seed=2, campaign_id="bad")
+    good = campaign(0.01, 3000, seed=3, start=10_000, campaign_id="good")
+    mixed = [event for pair in zip(good[:600], bad, strict=False) for event in pair] + good[600:]
+
+    assert pauses(decided(mixed)) == [("bounces", "campaign", ("bad",))]
+
+
+def test_a_jump_after_a_quiet_past_is_found_by_the_shift() -> None:
+    events = campaign(0.01, 2000, seed=4) + campaign(0.12, 600, seed=5, start=2000)
+    found = [one for one in decided(events) if one.severity == "pause"]
+
+    assert [(one.kind, one.values) for one in found] == [("campaign", ("autumn",))]
+    assert found[0].detector == "shift"
+    assert found[0].place < 2 * 2400
+
+
+def test_complaints_pause_and_one_in_a_hundred_does_not() -> None:
+    few = [event for n in range(100) for event in message(n, "complained" if n == 50 else "delivered")]
+
+    assert pauses(decided(few)) == []
+
+    many = [event for n in range(2000) for event in message(n, "complained" if n % 60 == 0 else "delivered")]
+
+    assert [rule for rule, _, _ in pauses(decided(many))] == ["complaints"]
+
+
+def test_a_resumed_scope_is_judged_by_what_it_does_then() -> None:
+    guard = Guard(DEFAULT_RULES)
+    assert pauses(decided([e for n in range(10) for e in message(n, "bounced")], guard=guard))
+    guard.resume("campaign", ("autumn",))
+
+    assert pauses(decided(campaign(0.02, 500, seed=6, start=100), guard=guard)) == []
+    assert pauses(decided(campaign(0.5, 100, seed=7, start=1000), guard=guard)) == [
+        ("bounces", "campaign", ("autumn",))
+    ]
+
+
+def test_repeated_events_change_nothing() -> None:
+    events = campaign(0.3, 60, seed=8)
+    twice = [event for event in events for _ in range(2)]
+
+    assert [one._replace(place=0) for one in decided(twice)] == [one._replace(place=0) for one in decided(events)]
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 60), min_size=1, max_size=4))
+def test_the_same_decisions_in_any_batches(seed: int, sizes: list[int]) -> None:
+    draw = random.Random(seed)
+    events: list[Event] = []
+    for number in range(draw.randint(20, 150)):
+        outcome = draw.choices(["delivered", "bounced", "complained", "failed", "unsubscribed"], [70, 20, 3, 4, 3])[0]
+        fields = {
+            "campaign_id": draw.choice(["a", "b"]),
+            "sender": draw.choice(["s1@out.example", "s2@out.example"]),
+            "recipient": f"p{number}@{draw.choice(['x', 'y'])}.example",
+            "variant": draw.choice(["A", "B"]),
+        }
+        events += message(number, outcome, **fields)
+    for _ in range(30):  # out of order, some by far
+        one, other = draw.randrange(len(events)), draw.randrange(len(events))
+        events[one], events[other] = events[other], events[one]
+    whole = decided(events)
+
+    assert decided(events, sizes) == whole
+    assert decided(events, [1]) == whole
+
+
+def test_a_thousand_campaigns_times_fifty_domains_stay_small() -> None:
+    guard = Guard(DEFAULT_RULES)
+    events = [
+        message(
+            n,
+            "bounced" if n % 7 == 0 else "delivered",
+            campaign_id=f"c{n % 1000}",
+            recipient=f"p{n}@d{n // 1000}.example",
+        )
+        for n in range(50_000)
+    ]
+    for start in range(0, len(events), 10_000):
+        guard.take(columns([event for one in events[start : start + 10_000] for event in one]))
+
+    assert len(guard.counter.scopes) > 1_000
+    assert guard.nbytes < 200 * 2**20
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.04])
+def test_a_scope_below_its_tolerance_is_seldom_paused(rate: float) -> None:
+    paused = sum(bool(pauses(decided(campaign(rate, 1000, seed=seed)))) for seed in range(6))
+
+    assert paused == 0
