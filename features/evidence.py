@@ -55,7 +55,7 @@ class Counts(NamedTuple):
 
     A hit must be held back until its trial is counted. Counting both when the hit is first would let bounces overtake the
     records of healthy mail on its way: of scopes at their tolerance, with bounces at once and records 3 minutes late, 71%
-    were paused that way, 0.6% with hits held back (`benchmarks/guard_simulation.py`). Hits in excess of trials wait here.
+    were paused that way, 0.5% with hits held back (`benchmarks/guard_simulation.py`). Hits in excess of trials wait here.
     """
 
     row: Ints
