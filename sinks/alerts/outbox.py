@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from schemas.events import CommandAction
+from schemas.failures import HomeError
 from schemas.identifiers import uuid7_of
 from schemas.instants import from_epoch_ms, parse_ms
 from schemas.records import AlertStatus
@@ -301,20 +302,26 @@ class State(NamedTuple):
 
 
 def states(path: Path) -> Mapping[str, State]:
-    """The state of each target by its name, read beside a running part; nothing when there is no file."""
+    """The state of each target by its name, read beside a running part; nothing when there is no file.
+
+    Raises:
+        HomeError: the file cannot be read.
+    """
     if not path.exists():
         return {}
     connection = sqlite3.connect(path, timeout=30)
     try:
         counts: list[Any] = connection.execute(
-            "SELECT target, count(*) FILTER (status = 'pending'), min(taken_at) FILTER (status = 'pending'),"
-            " count(*) FILTER (status = 'sent'), count(*) FILTER (status = 'failed') FROM sendings GROUP BY target"
+            "SELECT target, count(*) FILTER (WHERE status = 'pending'), min(taken_at) FILTER (WHERE status = 'pending'),"
+            " count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE status = 'failed') FROM sendings GROUP BY target"
         ).fetchall()
         tried = connection.execute(
             "SELECT target, fault, status FROM messages WHERE attempts > 0 OR status <> 'pending' ORDER BY number"
         ).fetchall()
-    except sqlite3.DatabaseError:
-        return {}
+    except sqlite3.Error as error:
+        if "no such table" in str(error):  # the part is making the file
+            return {}
+        raise HomeError(f"{path} cannot be read: {error}") from None
     finally:
         connection.close()
     newest = {target: (fault, status == AlertStatus.FAILED) for target, fault, status in tried}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from outpulse.settings import AlertsSettings, AlertTarget
-from sinks.alerts.apprised import INVALID, Attempt
+from sinks.alerts.apprised import Attempt
 from sinks.alerts.messages import Text, text_of
 from sinks.alerts.outbox import Message, Outbox
 from sinks.alerts.targets import masked
@@ -91,7 +91,7 @@ class Sender:
 
     def _failed(self, message: Message, fault: str) -> None:
         pauses = self._limits.retry_seconds
-        again = message.attempts < len(pauses) and fault != INVALID
+        again = message.attempts < len(pauses)
         now = self._clock()
         self._outbox.note_failure(message, fault, now, now + pauses[message.attempts] if again else None)
         if not again:
