@@ -2,6 +2,11 @@
 
 An outcome counts in a scope at the event from which on both are known: that it happened, and to whom the delivery belongs.
 So a bounce that names no campaign counts for it as soon as any event of its delivery does.
+
+A bounce waits until its message is known to have been sent. Counted together with its own sending it would overtake healthy
+messages whose records are still on their way: of scopes at their tolerance, with bounces at once and records 3 minutes
+late, 71% were paused that way (`benchmarks/guard_simulation.py`). Only where a provider reports no sending at all does a
+bounce tell of both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +34,7 @@ KINDS: Final = tuple(SCOPE_KINDS)
 
 _ARRIVED: Final = ("delivered", "opened", "clicked", "replied", "complained", "unsubscribed")
 _OUTCOMES_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "queued": ("sent", "attempted"),  # its delivery or bounce follows: the earliest record that a message is on its way
     "sent": ("sent", "attempted"),
     "deferred": ("sent", "attempted"),
     "bounced": ("sent", "attempted"),
@@ -48,6 +54,9 @@ def _bits(*names: str) -> int:
 _BITS: Final = {
     kind: _bits(*outcomes, *([_ALSO[kind]] if kind in _ALSO else ())) for kind, outcomes in _OUTCOMES_OF.items()
 }
+_SENDING: Final = pa.array(["queued", "sent"])
+"""Kinds by which a provider reports sending itself, before any outcome."""
+_WAIT_FOR: Final = {"bounced": "sent", "bounced_hard": "sent"}
 _BOUNCES: Final = {"hard": _bits("bounced", "bounced_hard"), "block": _bits("bounced")}
 
 
@@ -75,11 +84,16 @@ class Codes:
         return code
 
 
-def arrivals(facts: pa.Table, codes: Mapping[str, Codes]) -> Arrived:
-    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in."""
+def arrivals(facts: pa.Table, codes: Mapping[str, Codes], reporting: dict[str | None, int]) -> Arrived:
+    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in.
+
+    `reporting` holds the providers that report sending; those that turn out to do so are added.
+    """
     outcomes = _looked_up(facts["kind"], _BITS) | np.where(
         _is(facts["kind"], "bounced"), _looked_up(facts["bounce_class"], _BOUNCES), 0
     )
+    waits = _is(facts["kind"], "bounced") & _reports(facts, reporting)
+    outcomes = np.where(waits, outcomes & ~_bits("sent", "attempted"), outcomes)
     mail, address = (np.asarray(pc.fill_null(facts[name], 0), np.uint64) for name in ("mail", "address"))
     message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
@@ -92,6 +106,22 @@ def arrivals(facts: pa.Table, codes: Mapping[str, Codes]) -> Arrived:
         outcomes=outcomes.astype(np.uint8),
         codes=np.stack([codes[d].of(column) for d, column in zip(DIMENSIONS, columns, strict=True)], 1),
     )
+
+
+def _reports(facts: pa.Table, reporting: dict[str | None, int]) -> NDArray[np.bool_]:
+    """Which events are of a provider that has reported a sending before or with them."""
+    sending = np.asarray(pc.is_in(facts["kind"], _SENDING))
+    encoded = pc.dictionary_encode(facts["provider"].combine_chunks(), null_encoding="encode")
+    provider = np.asarray(encoded.indices, np.int64)
+    since = np.full(len(encoded.dictionary), NEVER, np.int64)
+    places = np.flatnonzero(sending)[::-1]
+    since[provider[places]] = places
+    for code, name in enumerate(encoded.dictionary.to_pylist()):
+        if name in reporting:
+            since[code] = -1
+        elif since[code] < NEVER:
+            reporting[name] = 1
+    return np.asarray(since[provider] <= np.arange(len(provider)))
 
 
 def _looked_up(column: pa.ChunkedArray, table: Mapping[str, int]) -> Ints:
@@ -163,11 +193,15 @@ def _scope_keys(kind: int, codes: Ints) -> Keys:
 def count(touched: Touched, scopes: Scopes) -> dict[str, Counted]:
     """What of each outcome has to be counted in which scopes; new scopes are added."""
     groups = np.arange(len(touched.codes))
+    outcome_at = touched.outcome_at.copy()
+    for waiting, wanted_first in _WAIT_FOR.items():
+        place = OUTCOMES.index(waiting)
+        outcome_at[:, place] = np.maximum(outcome_at[:, place], outcome_at[:, OUTCOMES.index(wanted_first)])
     parts: list[tuple[int, Ints, Ints, Keys]] = []
     for kind, name in enumerate(KINDS):
         wanted = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[name]]
         known = touched.known_at[:, wanted].max(axis=1) if wanted else np.full(len(groups), -1, np.int64)
-        at = np.maximum(touched.outcome_at, known[:, None])
+        at = np.maximum(outcome_at, known[:, None])
         is_new = (at >= 0) & (at < NEVER)
         some = np.flatnonzero(is_new.any(axis=1))
         parts.append((kind, some, np.where(is_new[some], at[some], NEVER), _scope_keys(kind, touched.codes[some])))
@@ -210,10 +244,11 @@ class Counter:
         self.deliveries = Deliveries() if kept is None else Deliveries(kept)
         self.scopes = Scopes()
         self.codes = {dimension: Codes() for dimension in DIMENSIONS}
+        self.reporting: dict[str | None, int] = {}
 
     def take(self, facts: pa.Table) -> Iterator[tuple[int, dict[str, Counted], Touched]]:
         """(place of the first event, counts with places from there on, deliveries), mostly one for the batch."""
-        arrived = arrivals(facts, self.codes)
+        arrived = arrivals(facts, self.codes, self.reporting)
         start = 0
         while start < len(arrived.delivery):
             part = arrived.part(start, len(arrived.delivery))

@@ -20,7 +20,7 @@ Line = tuple[int, str, str, tuple[str, ...]]
 """Place of the event, outcome, kind of scope, values of the scope."""
 
 KIND_SAYS: dict[str, set[str]] = {
-    "queued": set(),
+    "queued": {"sent", "attempted"},
     "sent": {"sent", "attempted"},
     "deferred": {"sent", "attempted"},
     "bounced": {"sent", "attempted"},
@@ -50,7 +50,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
             "event_id": f"e{number}",
             "kind": kind,
             "occurred_at": "2026-01-05T10:00:00.000Z",
-            "provider": "ses",
+            "provider": draw(st.sampled_from(["ses", "postmark"])),
             "recipient": f"p{who}@Firm{who % 2}.example",
         }
         if draw(st.integers(0, 3)):
@@ -77,6 +77,7 @@ class Recount:
         self.row_of: dict[Any, int] = {}
         self.named: set[int] = set()
         self.rows: list[dict[str, Any]] = []
+        self.reporting: set[str] = set()
 
     def delivery(self, event: Event) -> dict[str, Any]:
         message = (event["message_id"], event["recipient"]) if "message_id" in event else None
@@ -100,14 +101,18 @@ class Recount:
             if values.get(dimension) is not None and dimension not in delivery["values"]:
                 delivery["values"][dimension] = values[dimension]
                 delivery["known"][dimension] = place
-        for outcome in says(event):
+        if event["kind"] in {"queued", "sent"}:
+            self.reporting.add(event["provider"])
+        waits = event["kind"] == "bounced" and event["provider"] in self.reporting
+        for outcome in says(event) - ({"sent", "attempted"} if waits else set()):
             delivery["outcomes"].setdefault(outcome, place)
         for kind, wanted in SCOPE_KINDS.items():
             if set(wanted) <= set(delivery["values"]):
                 known = max((delivery["known"][dimension] for dimension in wanted), default=-1)
                 chosen = tuple(delivery["values"][dimension] for dimension in wanted)
                 for outcome, at in delivery["outcomes"].items():
-                    if max(at, known) == place:
+                    sent = delivery["outcomes"].get("sent") if outcome in {"bounced", "bounced_hard"} else -1
+                    if sent is not None and max(at, known, sent) == place:
                         yield place, outcome, kind, chosen
 
 
