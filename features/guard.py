@@ -28,6 +28,7 @@ OUTCOMES_OF: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribes": ("unsubscribed", "delivered"),
 }
 """Rules that the running guard knows how to count."""
+_STATE: Final = ("evidence", "numbers", "is_numbered", "reached", "again_at")
 _UNKNOWN: Final = np.iinfo(np.uint32).max
 _MORE: Final = 1.1
 """A scope that was looked into in vain is looked into again when its hits have grown so much."""
@@ -86,6 +87,15 @@ class _Watch:
         self.reached[scope] = 0
         self.again_at[scope] = 0
 
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The state as arrays."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Takes a state over."""
+        for name in _STATE:
+            setattr(self, name, arrays[name].copy())
+
     def take(self, trials: Counted, hits: Counted, seen: int) -> tuple[NDArray[np.void], Ints, Ints]:
         """Weighs a batch; gives the looks at hits with their scopes and places. `seen` events came before the batch."""
         scopes = len(self.evidence)
@@ -133,9 +143,9 @@ class Guard:
         self.causes = Causes(self.counter.deliveries)
         self.alpha = alpha
         self.watches = [_Watch(rule) for rule in rules if rule.is_on and rule.name in OUTCOMES_OF]
-        self._told: dict[tuple[str, str, tuple[int, ...]], int] = {}
-        self._orders = np.zeros(0, np.int64)
-        self._ordered = 0
+        self.told: dict[tuple[str, str, tuple[int, ...]], int] = {}
+        self.orders = np.zeros(0, np.int64)
+        self.ordered = 0
 
     @property
     def nbytes(self) -> int:
@@ -159,14 +169,14 @@ class Guard:
         """A person lets a scope go on: it is watched anew, and what it did before stands against nobody."""
         codes = self._codes_of(kind, values)
         self.causes.let_go(kind, codes)
-        self._told = {told: rung for told, rung in self._told.items() if told[1:] != (kind, codes)}
+        self.told = {told: rung for told, rung in self.told.items() if told[1:] != (kind, codes)}
         scope = self._find(kind, values)
         if scope is not None:
             for watch in self.watches:
                 watch.grow(len(self.counter.scopes))
                 watch.forget(scope)
-            self._ordered += 1
-            self._orders[scope] = self._ordered
+            self.ordered += 1
+            self.orders[scope] = self.ordered
 
     def stop(self, kind: str, values: Values) -> None:
         """A person stops a scope: what it does from now on is no reason to stop another."""
@@ -174,10 +184,10 @@ class Guard:
 
     def _order_new(self) -> None:
         """Places new scopes in the order that shares the budget."""
-        fresh = len(self.counter.scopes) - len(self._orders)
+        fresh = len(self.counter.scopes) - len(self.orders)
         if fresh > 0:
-            self._orders = np.append(self._orders, self._ordered + 1 + np.arange(fresh))
-            self._ordered += fresh
+            self.orders = np.append(self.orders, self.ordered + 1 + np.arange(fresh))
+            self.ordered += fresh
 
     def _decided(self, counts: Mapping[str, Counted], touched: Touched, seen: int) -> Iterator[Decision]:
         waiting: list[tuple[int, int, int, int, float, Any]] = []
@@ -188,7 +198,7 @@ class Guard:
             if not len(looks):
                 continue
             shift = looks["log_shift"] if "shift" in watch.rule.detectors else np.full(len(looks), -np.inf)
-            alphas = guard_budget.budget_share(self._orders[scope], self.alpha)
+            alphas = guard_budget.budget_share(self.orders[scope], self.alpha)
             strength = guard_budget.strength(looks["log_limit"], shift, alphas)
             rung = np.minimum(guard_budget.severity(strength), watch.most)
             waiting += [
@@ -227,9 +237,9 @@ class Guard:
             return
         watch.reached[scope] = rung
         told = (rule.name, found.kind, found.codes)
-        if self._told.get(told, 0) >= rung:
+        if self.told.get(told, 0) >= rung:
             return
-        self._told[told] = rung
+        self.told[told] = rung
         severity = guard_budget.SEVERITIES[rung]
         stopped_kind, codes = found.kind, found.codes
         if severity == "pause":

@@ -10,7 +10,7 @@ bounce tell of both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -164,6 +164,21 @@ class Scopes:
     def __len__(self) -> int:
         """How many scopes there are."""
         return len(self.kind)
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The scopes as arrays."""
+        return {
+            "kind": np.array(self.kind, np.int64),
+            "codes": np.array(self.codes, np.int64).reshape(-1, len(DIMENSIONS)),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Takes scopes over."""
+        for kind in range(len(KINDS)):
+            mine = np.flatnonzero(arrays["kind"] == kind)
+            self._rows.put(_scope_keys(kind, arrays["codes"][mine]), mine)
+        self.kind = arrays["kind"].tolist()
+        self.codes = list(map(tuple, arrays["codes"].tolist()))
 
     def find(self, keys: Keys) -> Ints:
         """The number of each key, -1 for new ones."""

@@ -5,6 +5,7 @@ the first in log order counts, so a batch gives what its events one by one would
 an outcome that comes after its delivery was forgotten counts with a trial of its own.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ KEPT: Final = 1_000_000
 
 OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed", "bounced_hard")
 """What is counted of a delivery, in the order of their bits."""
+_COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of")
 _ATTEMPTED: Final = OUTCOMES.index("attempted")
 DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
 
@@ -86,6 +88,22 @@ class Deliveries:
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
         return self._outcomes, self._named, self._ordinal, self._codes, self._keys_of
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The memory as arrays."""
+        keys, rows = self._rows.items()
+        columns = {name: getattr(self, f"_{name}")[: self._used] for name in _COLUMNS}
+        return {"keys": keys, "rows": rows, **columns}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], seen: int) -> None:
+        """Takes a memory over that was dumped after so many events."""
+        self.seen = seen
+        self._used = len(arrays["outcomes"])
+        for name in _COLUMNS:
+            setattr(self, f"_{name}", arrays[name].copy())
+        self._keys = int(self._keys_of.sum())
+        self._rows = HashRows()
+        self._rows.put(arrays["keys"], arrays["rows"])
 
     def room(self, arrived: Arrived) -> int:
         """How many of the events may be taken in before older deliveries have to be forgotten."""

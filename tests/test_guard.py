@@ -1,5 +1,6 @@
 """What the guard decides: storms are stopped, narrowly; the healthy stay quiet; batches do not matter."""
 
+import dataclasses
 import random
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from features.columns import Decoder
 from features.guard import Decision, Guard
+from features.guard_state import dump, load
 from features.tolerances import DEFAULT_RULES
 
 Event = dict[str, Any]
@@ -166,6 +168,26 @@ def test_the_same_decisions_in_any_batches(seed: int, sizes: list[int]) -> None:
 
     assert decided(events, sizes) == whole
     assert decided(events, [1]) == whole
+
+
+def test_a_state_that_was_dumped_goes_on_as_if_nothing_had_happened() -> None:
+    events = campaign(0.04, 400, seed=9) + campaign(0.2, 200, seed=10, start=400, sender="bo@out.example")
+    whole = decided(events)
+    for cut in (1, 300, 700, 850):
+        first, second = Guard(DEFAULT_RULES), Guard(DEFAULT_RULES)
+        before = decided(events[:cut], guard=first)
+
+        assert load(second, dump(first))
+
+        after = decided(events[cut:], guard=second)
+
+        assert [*before, *(one._replace(place=one.place + cut) for one in after)] == whole
+
+
+def test_a_state_of_other_rules_is_not_taken_over() -> None:
+    other = [dataclasses.replace(rule, tolerance=0.5) for rule in DEFAULT_RULES]
+
+    assert not load(Guard(other), dump(Guard(DEFAULT_RULES)))
 
 
 def test_a_thousand_campaigns_times_fifty_domains_stay_small() -> None:

@@ -1,0 +1,74 @@
+"""The guard's whole state as plain arrays and texts, and back: what a snapshot holds. No pickle, a version, no loss."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from features.guard import Guard
+from features.guard_causes import Stopped
+from features.guard_counts import Codes
+
+VERSION: Final = 1
+"""Raised when anything in the state changes its meaning; another version is made anew from the log."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class _Texts(msgspec.Struct, frozen=True):
+    version: int
+    seen: int
+    ordered: int
+    codes: dict[str, list[str]]
+    reporting: list[str | None]
+    stopped: list[tuple[str, tuple[int, ...], int]]
+    told: list[tuple[tuple[str, str, tuple[int, ...]], int]]
+    rules: list[tuple[str, float]]
+
+
+def dump(guard: Guard) -> Arrays:
+    """The state as arrays; `texts` holds the rest as JSON."""
+    counter, watches = guard.counter, guard.watches
+    texts = _Texts(
+        version=VERSION,
+        seen=counter.deliveries.seen,
+        ordered=guard.ordered,
+        codes={name: codes.texts for name, codes in counter.codes.items()},
+        reporting=list(counter.reporting),
+        stopped=[(one.kind, one.codes, one.until) for one in guard.causes.stopped],
+        told=list(guard.told.items()),
+        rules=[(watch.rule.name, watch.rule.tolerance) for watch in watches],
+    )
+    arrays = {f"memory_{name}": array for name, array in counter.deliveries.dump().items()}
+    arrays |= {f"scopes_{name}": array for name, array in counter.scopes.dump().items()}
+    arrays["orders"] = guard.orders
+    for watch in watches:
+        arrays |= {f"rule_{watch.rule.name}_{name}": array for name, array in watch.dump().items()}
+    arrays["texts"] = np.frombuffer(msgspec.json.encode(texts), np.uint8)
+    return arrays
+
+
+def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Puts a state into a guard that has seen nothing; False where it is of another version or of other rules."""
+    texts = msgspec.json.decode(arrays["texts"].tobytes(), type=_Texts)
+    if texts.version != VERSION or texts.rules != [(w.rule.name, w.rule.tolerance) for w in guard.watches]:
+        return False
+    counter = guard.counter
+    counter.deliveries.load(_named(arrays, "memory_"), texts.seen)
+    counter.scopes.load(_named(arrays, "scopes_"))
+    counter.codes = {name: Codes(known) for name, known in texts.codes.items()}
+    counter.reporting = dict.fromkeys(texts.reporting, 1)
+    guard.causes.stopped = [Stopped(kind, tuple(codes), until) for kind, codes, until in texts.stopped]
+    guard.told = {(rule, kind, tuple(codes)): rung for (rule, kind, codes), rung in texts.told}
+    guard.orders, guard.ordered = arrays["orders"], texts.ordered
+    for watch in guard.watches:
+        watch.load(_named(arrays, f"rule_{watch.rule.name}_"))
+    return True
+
+
+def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
+    # A rule's name may begin another's: "complaints", "complaints_early".
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {name: array for name, array in own.items() if not name.startswith("early_")}
