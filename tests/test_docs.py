@@ -16,7 +16,7 @@ from adapters import REGISTRY
 from gateway.metrics import Metrics
 from gateway.pages import hot_paths
 from outpulse.cli import cli
-from outpulse.settings import MailboxSettings, ProviderSettings, Settings, load
+from outpulse.settings import AlertsSettings, AlertTarget, MailboxSettings, ProviderSettings, Settings, load
 from schemas.decode import decode_record
 from schemas.derive import columns
 from schemas.events import Event
@@ -129,7 +129,7 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
 
 @pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
-    others = {"providers", "hooks", "mailbox", "mailboxes"}  # what may stand there has tests of its own
+    others = {"providers", "hooks", "mailbox", "mailboxes", "alerts"}  # what may stand there has tests of its own
     assert {f.name for f in msgspec.structs.fields(Settings)} == {"gateway", "dashboard", "log", "lake"} | others
     rows = README.read_text().splitlines()
     for name, default in leaves(type(getattr(Settings(), section)), section):
@@ -153,7 +153,14 @@ def test_every_setting_of_mailboxes_is_told() -> None:
     assert [f for f in MailboxSettings.__struct_fields__ if f"`{f}`" not in text] == []
 
 
-@pytest.mark.parametrize("page", [README, OPERATIONS], ids=lambda page: page.name)
+def test_every_setting_of_alerts_is_told() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    told = {name for kind in (AlertsSettings, AlertTarget) for name in kind.__struct_fields__}
+
+    assert [f for f in sorted(told - {"targets"}) if f"| `{f}` |" not in text] == []
+
+
+@pytest.mark.parametrize("page", [README, OPERATIONS, ROOT / "docs" / "alerts.md"], ids=lambda page: page.name)
 def test_examples_of_settings_are_valid(page: Path, tmp_path: Path) -> None:
     found = blocks(page, "toml")
 

@@ -34,6 +34,7 @@ _PACE_SECONDS: Final = 1.0
 """What waits for quiet hours, repeats and floods to end is looked at so often."""
 _EXPIRE_SECONDS: Final = 600.0
 _READ: Final = 1_000
+_READS: Final = 100
 _END_SECONDS: Final = 8.0
 """How long a message on its way may take when the part is asked to stop; after that it is sent again at the next start."""
 _TABLE: Final = "alerts"
@@ -86,16 +87,20 @@ class Courier:
             LogError: the log cannot be read or written.
             sqlite3.Error: the outbox cannot be read or written.
         """
-        taken = [self._take(*part) for part in self._next]
+        taken = False
+        for _ in range(_READS):  # what came at once is told at once
+            if not sum(self._take(*part) for part in self._next):
+                break
+            taken = True
         now = self._clock()
-        if any(taken) or now - self._paced_at >= _PACE_SECONDS:
+        if taken or now - self._paced_at >= _PACE_SECONDS:
             self._paced_at = now
             for name in self._limits.targets:
                 self._pace(name, now)
         if now - self._expired_at >= _EXPIRE_SECONDS:
             self._expired_at = now
             self._outbox.expire(now)
-        return self.report() or any(taken)
+        return self.report() or taken
 
     def _take(self, stream: Stream, partition: int) -> bool:
         """Takes in the next records of a partition of the log."""
