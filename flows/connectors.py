@@ -16,7 +16,6 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from eventlog import Log
 from flows.normalize import CONSUMER, RawBatch
-from flows.work import Work
 from schemas.events import Stream
 from schemas.failures import OutpulseError
 
@@ -112,28 +111,28 @@ class _RawPartition(StatefulSourcePartition[RawBatch, int]):
         return self._offset
 
 
-class WorkSource(DynamicSource[Work]):
+class WorkSource(DynamicSource[X], Generic[X]):
     """Micro-batches from `take` (None: nothing now) until it raises StopIteration."""
 
-    def __init__(self, take: Callable[[], Work | None]) -> None:
+    def __init__(self, take: Callable[[], X | None]) -> None:
         self._take = take
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_WorkPartition":
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_WorkPartition[X]":
         """The first worker reads; a lake has one writer."""
         del step_id, worker_count
         return _WorkPartition(self._take if worker_index == 0 else _nothing)
 
 
-def _nothing() -> Work | None:
+def _nothing() -> None:
     raise StopIteration
 
 
-class _WorkPartition(StatelessSourcePartition[Work]):
-    def __init__(self, take: Callable[[], Work | None]) -> None:
+class _WorkPartition(StatelessSourcePartition[X], Generic[X]):
+    def __init__(self, take: Callable[[], X | None]) -> None:
         self._take = take
         self._awake: datetime | None = None
 
-    def next_batch(self) -> list[Work]:
+    def next_batch(self) -> list[X]:
         work = self._take()
         self._awake = datetime.now(UTC) + timedelta(seconds=IDLE_SECONDS) if work is None else None
         return [] if work is None else [work]

@@ -15,14 +15,15 @@ from bytewax.testing import run_main
 from adapters import REGISTRY, Adapter, mailbox
 from adapters.mapped import mapped_adapters
 from eventlog import Log
-from flows import delivery, normalize
+from features.guard import Guard
+from flows import delivery, guard, normalize
 from flows.connectors import CallSink, Ending, RawSource, WorkSource
 from flows.writer import Writer
 from outpulse.settings import Settings
-from schemas.failures import SettingsError
+from schemas.failures import OutpulseError, SettingsError
 from sinks.lake import Lake
 
-NAMES: Final = ("normalize", "delivery")
+NAMES: Final = ("normalize", "guard", "delivery")
 _EPOCH: Final = timedelta(seconds=2)
 """Epochs of 1 to 5 s cost under 5%; what the last one repeats is appended under the same keys."""
 _STATE_VERSION: Final = 1
@@ -73,25 +74,45 @@ def run_flows(
             run_flows(home, settings, log, names=[name], stopping=stopping, follow=False)
         return
     flow = Dataflow("-".join(["outpulse", *sorted(names)]))
-    writer = None
     ending = Ending(stopping)
+    step = writer = None
     if "normalize" in names:
         source = RawSource(log, ending, follow=follow)
         append = CallSink(ending.guarded(normalize.AppendNormalized(log)))
         normalize.build(flow, source, append, adapters_of(home, settings))
+    if "guard" in names:
+        step = _add_guard(flow, home, settings, log, ending, follow=follow)
     try:
         if "delivery" in names:
             lake, adapters = open_lake(home, settings), adapters_of(home, settings)
             writer = Writer(home, settings, lake, log, stopping=stopping, follow=follow, adapters=adapters)
             _add_delivery(flow, writer)
         # Bytewax 0.21.1 ends a flow with recovery after its first epoch when no source in it keeps state.
-        recovery = _recovery(home, flow) if "normalize" in names else None
-        _run(flow, recovery, writer)
-        if ending.fault is not None:
-            raise ending.fault
+        _run(flow, _recovery(home, flow) if "normalize" in names else None, writer)
+        _raise(ending.fault)
     finally:
+        if step:
+            step.save()
         if writer:
             writer.close()
+
+
+def _raise(fault: OutpulseError | None) -> None:
+    if fault is not None:
+        raise fault
+
+
+def _add_guard(
+    flow: Dataflow, home: Path, settings: Settings, log: Log, ending: Ending, *, follow: bool
+) -> guard.GuardStep:
+    """Adds the guard, from its snapshot on."""
+    watch = guard.WatchEvents(
+        Guard(guard.rules_of(settings.guard), settings.guard.alpha), slow_share=settings.guard.slow_share
+    )
+    step = guard.GuardStep(log, watch, home)
+    feed = guard.GuardFeed(log, step.positions, ending.stopping.is_set, follow=follow)
+    guard.build(flow, WorkSource(feed.take), CallSink(ending.guarded(step)))
+    return step
 
 
 def run_replay(writer: Writer) -> None:

@@ -185,6 +185,23 @@ class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`repeat_minutes`, `flood_minutes` and `retry_seconds` must not be below 0")
 
 
+class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[guard]`: rules that are `off`, other `tolerances` by the rule's name (rates above 0, below 1).
+
+    `alpha` is the probability at most that a rule ever pauses any healthy scope; `slow_share` what a slowed scope may
+    still send, 0..1.
+    """
+
+    off: list[str] = []
+    tolerances: dict[str, float] = {}
+    alpha: float = 0.01
+    slow_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not all(0 < rate < 1 for rate in (self.alpha, self.slow_share, *self.tolerances.values())):
+            raise ValueError("`alpha`, `slow_share` and `tolerances` are rates above 0 and below 1")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -192,6 +209,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     lake: LakeSettings = LakeSettings()
+    guard: GuardSettings = msgspec.field(default_factory=GuardSettings)
     providers: dict[str, ProviderSettings] = {}
     hooks: dict[str, HookSettings] = {}
     mailbox: MailboxSettings = MailboxSettings()

@@ -1,0 +1,241 @@
+"""The guard flow: events → counts and evidence in every scope → commands in the `control` stream.
+
+It reads the log beside delivery, with its own positions, so that no lake transaction delays a pause. Decisions depend on
+the log and on when a person said what. The state is a snapshot in the home with the positions it stands for; what came
+after is read again, and decides the same: commands have ids of their events, and a known one is not appended twice. What
+a person says is in a snapshot before the next event is looked at, so that it stands at the same place ever after.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from control.commands import read_command, record_of
+from control.scopes import scope_of
+from eventlog import Log, Record, Stored
+from features.columns import Decoder
+from features.guard import Guard
+from features.guard_counts import SCOPE_KINDS
+from features.guard_state import dump, load
+from features.tolerances import DEFAULT_RULES, Rule
+from flows.guard_commands import Outcome, decided, suppressions
+from outpulse.settings import GuardSettings
+from schemas.events import Command, CommandAction, Stream
+from schemas.failures import BadEvent
+
+NAME: Final = "guard"
+FOLDER: Final = "guard"
+_SNAPSHOT: Final = "state.npz"
+_SNAPSHOT_SECONDS: Final = 20.0
+"""What a crash costs at most is read again at some 300,000 events a second."""
+_RECORDS: Final = 65_536
+_LOG: Final = logging.getLogger("outpulse.flows")
+_PEOPLES: Final = frozenset({CommandAction.PAUSE, CommandAction.SLOW, CommandAction.RESUME})
+
+
+def rules_of(settings: GuardSettings) -> list[Rule]:
+    """The default rules as the settings change them."""
+    return [
+        replace(rule, tolerance=settings.tolerances.get(rule.name, rule.tolerance))
+        for rule in DEFAULT_RULES
+        if rule.name not in settings.off
+    ]
+
+
+@dataclass(frozen=True)
+class GuardBatch:
+    """Events of one partition in order, or commands of people."""
+
+    partition: int
+    events: Sequence[Stored]
+    commands: Sequence[Stored] = ()
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a batch has decided, and where its sources go on."""
+
+    outcomes: Sequence[Outcome]
+    suppressed: Sequence[Command]
+    positions: Mapping[str, int]
+    is_heeded: bool = False
+
+    @property
+    def commands(self) -> list[Command]:
+        """All commands, in order."""
+        return [*(outcome.command for outcome in self.outcomes), *self.suppressed]
+
+
+class WatchEvents:
+    """Step: facts into the guard, decisions out. All of its state is in `guard`."""
+
+    def __init__(self, guard: Guard, *, slow_share: float, by: str = NAME) -> None:
+        self.guard = guard
+        self._slow_share = slow_share
+        self._by = by
+        self._decoder = Decoder(logged=True)
+
+    def __call__(self, batch: GuardBatch) -> Verdicts:
+        """Watches one batch."""
+        heeded = [self._heed(record.value) for record in batch.commands]
+        positions = {f"{Stream.EVENTS}/{batch.partition}": batch.events[-1].offset + 1} if batch.events else {}
+        if batch.commands:
+            positions[Stream.CONTROL] = batch.commands[-1].offset + 1
+        if not batch.events:
+            return Verdicts((), (), positions, is_heeded=any(heeded))
+        lines = pa.array([record.value for record in batch.events], pa.binary())
+        found = self._decoder.decode(lines, np.arange(len(lines), dtype=np.int64), "guard")
+        return self.watch(found.facts, positions)
+
+    def watch(self, facts: pa.Table, positions: Mapping[str, int]) -> Verdicts:
+        """Watches decoded facts (columns of `FACT_SCHEMA`)."""
+        mails = facts.filter(pc.or_kleene(pc.is_null(facts["channel"]), pc.equal(facts["channel"], "email")))
+        outcomes = [decided(d, mails, self._slow_share, self._by) for d in self.guard.take(mails)] if len(mails) else []
+        return Verdicts(outcomes, suppressions(facts, self._by), positions)
+
+    def _heed(self, raw: bytes) -> bool:
+        """Learns from a person's command; its own it knows."""
+        try:
+            command = read_command(raw)
+        except BadEvent:
+            return False
+        if command.decided_by == NAME or command.action not in _PEOPLES or command.scope_kind not in SCOPE_KINDS:
+            return False
+        values = scope_of(command.scope_kind, command.scope_value).values
+        if command.action is CommandAction.PAUSE:
+            self.guard.stop(command.scope_kind, values)
+        elif command.action is CommandAction.RESUME:
+            self.guard.resume(command.scope_kind, values)
+        return True
+
+
+class GuardStep:
+    """The step of the flow: watches a batch, appends commands to `control` and rows to `results`, keeps the snapshot.
+
+    One step, so that the state is never ahead of what was appended.
+    """
+
+    def __init__(self, log: Log, watch: WatchEvents, home: Path) -> None:
+        self._log = log
+        self._watch = watch
+        self._home = home
+        self._positions: dict[str, int] = load_state(home, watch.guard)
+        self._saved_at = time.monotonic()
+        self._is_dirty = False
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Where each source goes on."""
+        return self._positions
+
+    def __call__(self, batch: GuardBatch) -> None:
+        """Watches one batch; durable when it returns."""
+        verdicts = self._watch(batch)
+        if verdicts.commands:
+            self._log.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
+        rows = [outcome.row for outcome in verdicts.outcomes if outcome.row is not None]
+        if rows:
+            self._log.append(Stream.RESULTS, [Record(key, value) for key, value in rows])
+        for name, position in verdicts.positions.items():
+            self._positions[name] = position
+            self._is_dirty = True
+            stream, _, partition = name.partition("/")
+            self._log.mark(NAME, stream, int(partition or 0), position)
+        if verdicts.is_heeded or time.monotonic() - self._saved_at > _SNAPSHOT_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Writes a snapshot, if there is anything new; at once whole or not at all."""
+        if not self._is_dirty:
+            return
+        save_state(self._home, self._watch.guard, self._positions)
+        self._saved_at = time.monotonic()
+        self._is_dirty = False
+
+
+def save_state(home: Path, guard: Guard, positions: Mapping[str, int]) -> None:
+    """Writes the snapshot of a home."""
+    folder = home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    making = folder / f"{_SNAPSHOT}.making-{os.getpid()}"
+    names = sorted(positions)
+    with making.open("wb") as file:
+        arrays: dict[str, Any] = dump(guard)
+        arrays["positions"] = np.array([positions[name] for name in names], np.int64)
+        np.savez(file, allow_pickle=False, streams=np.array(names, np.str_), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(folder / _SNAPSHOT)
+
+
+def load_state(home: Path, guard: Guard) -> dict[str, int]:
+    """Takes the snapshot of a home over; the positions it stands for, none where the log has to be read from its start."""
+    path = home / FOLDER / _SNAPSHOT
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+        if not load(guard, arrays):
+            return {}
+    except (OSError, ValueError, KeyError) as error:
+        _LOG.warning("the guard's snapshot cannot be read, the log is read again: %s", type(error).__name__)
+        return {}
+    return dict(zip(arrays["streams"].tolist(), arrays["positions"].tolist(), strict=True))
+
+
+class GuardFeed:
+    """What waits for the guard: commands of people first, then events, partition by partition. Engine-free."""
+
+    def __init__(self, log: Log, positions: Mapping[str, int], stopped: Callable[[], bool], *, follow: bool) -> None:
+        self._log = log
+        self._events = [positions.get(f"{Stream.EVENTS}/{p}", 1) for p in range(log.partitions(Stream.EVENTS))]
+        self._control = positions.get(Stream.CONTROL, 1)
+        self._stopped = stopped
+        self._follow = follow
+
+    def take(self) -> GuardBatch | None:
+        """The next batch, or None when nothing waits.
+
+        Raises:
+            StopIteration: asked to stop, or (not following) nothing is left.
+        """
+        if self._stopped():
+            raise StopIteration
+        commands = self._log.read(Stream.CONTROL, 0, self._control, _RECORDS)
+        if commands:
+            self._control = commands[-1].offset + 1
+            return GuardBatch(0, (), commands)
+        for partition, position in enumerate(self._events):
+            events = self._log.read(Stream.EVENTS, partition, position, _RECORDS)
+            if events:
+                self._events[partition] = events[-1].offset + 1
+                return GuardBatch(partition, events)
+        if not self._follow:
+            raise StopIteration
+        return None
+
+
+def build(flow: Dataflow, source: Source[GuardBatch], sink: Sink[GuardBatch]) -> Dataflow:
+    """Adds the guard's steps to a dataflow."""
+    batches = op.input("read_guarded", flow, source)
+    # GuardBatch(partition=0, events=[Stored(offset=1, value=b"...")]) or GuardBatch(commands=[Stored(...)])
+    op.output("watch_and_command", batches, sink)
+    return flow
+
+
+def run_plainly(batches: Iterable[GuardBatch], watch: WatchEvents) -> list[Command]:
+    """The same watching in a plain loop: the commands that it makes."""
+    return [command for batch in batches for command in watch(batch).commands]

@@ -1,0 +1,130 @@
+"""Decisions of the guard as commands, as rows of `pauses` and `optimization_actions`; and who must not be written to again."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from control.commands import canonical
+from control.scopes import Scope
+from features.guard import Decision
+from features.guard_words import percent, why
+from schemas.events import Command, CommandAction, ResultRow
+from schemas.identifiers import external_id, uuid7_of
+from schemas.instants import from_epoch_ms, parse_ms
+from schemas.tables import OptimizationAction, OptimizationStatus, OptimizationTrigger
+
+_TRIGGERS: Final[Mapping[str, OptimizationTrigger]] = {
+    "bounces": OptimizationTrigger.HIGH_BOUNCE,
+    "failures": OptimizationTrigger.HIGH_BOUNCE,
+    "complaints": OptimizationTrigger.POOR_ENGAGEMENT,
+    "complaints_early": OptimizationTrigger.POOR_ENGAGEMENT,
+    "unsubscribes": OptimizationTrigger.POOR_ENGAGEMENT,
+}
+_SHARES: Final = {"warn": 1.0, "pause": 0.0}
+_REASONS: Final = {"unsubscribed": "unsubscribed", "complained": "complained", "bounced": "hard bounce"}
+_CHANNELS: Final = {"unsubscribed": "all", "complained": "all", "bounced": "email"}
+"""A dead address is no reason against a call."""
+
+
+class Outcome(NamedTuple):
+    """A decision as a command, and as a row for the `results` stream (key and record), where there is one."""
+
+    command: Command
+    row: tuple[bytes, bytes] | None
+
+
+def decided(decision: Decision, facts: pa.Table, slow_share: float, by: str) -> Outcome:
+    """A decision at a fact of a batch as a command."""
+    event_id, occurred_at = facts["event_id"][decision.place].as_py(), _instant(facts, decision.place)
+    scope = Scope(tuple(decision.kind.split(",")), decision.values)
+    key = f"guard\x1f{decision.rule.name}\x1f{decision.severity}\x1f{scope.kind}\x1f{scope.value}\x1f{event_id}"
+    command = canonical(
+        Command(
+            id=str(uuid7_of(parse_ms(occurred_at), key)),
+            action=CommandAction(decision.severity),
+            scope_kind=scope.kind,
+            scope_value=scope.value,
+            send_share=_SHARES.get(decision.severity, slow_share),
+            occurred_at=occurred_at,
+            decided_at=from_epoch_ms(time.time_ns() // 1_000_000),
+            decided_by=by,
+            why=why(decision),
+            rule=decision.rule.name,
+            metric=decision.rule.hits,
+            observed_rate=decision.hits / max(decision.trials, 1),
+            tolerance=decision.rule.tolerance,
+            evidence=decision.evidence,
+            trials=decision.trials,
+            hits=decision.hits,
+            caused_by=event_id,
+        )
+    )
+    return Outcome(command, None if decision.severity == "warn" else _action(decision, command))
+
+
+def _action(decision: Decision, command: Command) -> tuple[bytes, bytes]:
+    campaign = decision.values[0] if decision.kind.startswith("campaign") else None
+    rate = decision.hits / max(decision.trials, 1)
+    moment = parse_ms(command.occurred_at)
+    made = uuid7_of(moment, f"optimization\x1f{command.id}")
+    deed = {"action": str(command.action), "scope_kind": command.scope_kind, "scope_value": command.scope_value}
+    row = OptimizationAction(
+        id=made,
+        campaign_execution_id=external_id("campaign", campaign) if campaign else None,
+        optimization_trigger=_TRIGGERS[decision.rule.name],
+        current_performance=_json({"rate": rate, "hits": decision.hits, "trials": decision.trials, "why": command.why}),
+        recommended_actions=_json([deed]),
+        actions_taken=_json([deed | {"command_id": command.id, "send_share": command.send_share}]),
+        impact_prediction=_json({"text": f"no further {decision.rule.hits} beyond {percent(rate)} from this scope"}),
+        optimization_status=OptimizationStatus.IMPLEMENTED,
+        created_at=datetime.fromisoformat(command.occurred_at),
+        campaign_id=campaign,
+    )
+    record = ResultRow(table="optimization_actions", row=msgspec.to_builtins(row))
+    return made.bytes, msgspec.json.encode(record)
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - JSON is anything
+    return msgspec.json.encode(value).decode()
+
+
+def _instant(facts: pa.Table, place: int) -> str:
+    micros = pc.cast(facts["occurred_at"].slice(place, 1), pa.int64())[0].as_py()
+    return from_epoch_ms(int(micros) // 1000)
+
+
+def suppressions(facts: pa.Table, by: str) -> list[Command]:
+    """Commands for everybody who unsubscribed, complained, or whose address is dead; the same for every copy of a fact."""
+    dead = pc.and_kleene(pc.equal(facts["kind"], "bounced"), pc.equal(facts["bounce_class"], "hard"))
+    left = pc.is_in(facts["kind"], pa.array(["unsubscribed", "complained"]))
+    chosen = pc.fill_null(pc.or_kleene(dead, left), fill_value=False)
+    if not pc.any(chosen).as_py():
+        return []
+    names = ("event_id", "kind", "contact_id", "recipient", "provider")
+    found = facts.filter(chosen)
+    commands = []
+    for place, row in enumerate(found.select(names).to_pylist()):
+        if row["contact_id"] is None and row["recipient"] is None:
+            continue
+        occurred_at = _instant(found, place)
+        key = "\x1f".join(("suppress", *(str(row[name]) for name in names)))
+        commands.append(
+            Command(
+                id=str(uuid7_of(parse_ms(occurred_at), key)),
+                action=CommandAction.SUPPRESS,
+                contact_id=row["contact_id"],
+                recipient=row["recipient"],
+                channel=_CHANNELS[row["kind"]],
+                occurred_at=occurred_at,
+                decided_at=from_epoch_ms(time.time_ns() // 1_000_000),
+                decided_by=by,
+                why=_REASONS[row["kind"]],
+                caused_by=row["event_id"],
+            )
+        )
+    return [canonical(command) for command in commands]
