@@ -122,11 +122,15 @@ def too_long(source: str, position: int, start: bytes) -> DeadLetter:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded micro-batch: `facts` by `FACT_SCHEMA` in the order of the lines, replies, and what was unusable."""
+    """A decoded micro-batch: `facts` by `FACT_SCHEMA` in the order of the lines, replies, and what was unusable.
+
+    `results` are rows for the lake that a source has made of the facts.
+    """
 
     facts: pa.Table
     replies: list[Reply]
     dead: list[DeadLetter]
+    results: Sequence[Any] = ()
 
 
 class Decoder:

@@ -39,7 +39,8 @@ class DecodeWork:
     def ahead(self, work: Work) -> Decoded:
         """Decodes a batch's lines, in any thread: a source may do so while the batch before is being landed."""
         decoder = self._logged if work.logged else self._replayed
-        return decoder.decode(work.lines, work.at, work.source)
+        decoded = decoder.decode(work.lines, work.at, work.source)
+        return decoded if work.watch is None else replace(decoded, results=work.watch(decoded.facts))
 
     def __call__(self, work: Work) -> Batch:
         """Decodes one micro-batch, unless its source has."""
@@ -51,7 +52,7 @@ class DecodeWork:
             facts=decoded.facts,
             replies=[*decoded.replies, *map(_REPLY.decode, work.replies)],
             dead=[*decoded.dead, *map(_DEAD.decode, work.dead), *unusable, *no_commands],
-            results=results,
+            results=[*decoded.results, *results],
             commands=commands,
             more_waits=work.more_waits,
         )

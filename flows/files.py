@@ -6,7 +6,7 @@ finished. Blocks are read ahead by one thread while the flow works on the block 
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ import xxhash
 from features.columns import LONGEST_LINE, Decoded, too_long
 from flows.work import Work
 from schemas.failures import DeadLetter, OutpulseError
+from sinks.rows import Result
 
 EVENT_BYTES: Final = 450
 """A usual event's length: a block of a file holds as many times this as a chunk has events."""
@@ -68,16 +69,22 @@ class EventFile:
         self._kind = "parquet" if name.endswith(".parquet") else "gzip" if name.endswith(".gz") else "plain"
 
     def works(
-        self, position: int, block_bytes: int = BLOCK_BYTES, ahead: Callable[[Work], Decoded] | None = None
+        self,
+        position: int,
+        block_bytes: int = BLOCK_BYTES,
+        ahead: Callable[[Work], Decoded] | None = None,
+        watch: Callable[[pa.Table], Sequence[Result]] | None = None,
     ) -> Iterator[Work]:
         """Micro-batches from a position on; the last one has `more_waits` False and the position behind the end.
 
-        One thread reads, and decodes if `ahead` tells how, a batch ahead of the one that is being landed.
+        One thread reads, and decodes if `ahead` tells how, a batch ahead of the one that is being landed. `watch` makes
+        further rows of each batch's facts, in the order of the file.
         """
         blocks = self._rows(position) if self._kind == "parquet" else self._blocks(position, block_bytes)
 
         def prepare() -> Work | None:
             work = next(blocks, None)
+            work = replace(work, watch=watch) if work is not None and watch else work
             return replace(work, decoded=ahead(work)) if work is not None and ahead else work
 
         with ThreadPoolExecutor(1) as reader:

@@ -1,6 +1,6 @@
 """What passes between the steps of the delivery flow: micro-batches, never single events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ class Work:
     `lines` are events as JSON text, `at` their places in the source (int64), `cursors` where every source that is part
     of the batch goes on; `source` names the lines' source for ever. `logged` lines are the log's own. `control` has
     commands with their offsets.
-    `more_waits` says that the source has more to give at once. `decoded` is what a source has decoded ahead.
+    `more_waits` says that the source has more to give at once. `decoded` is what a source has decoded ahead. `watch`
+    makes further rows for the lake of the facts.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Work:
     logged: bool = False
     more_waits: bool = False
     decoded: Decoded | None = None
+    watch: Callable[[pa.Table], Sequence[Result]] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from flows.inbox import LogInbox, source_name
 from flows.jobs import Job, Jobs
 from flows.normalize import CONSUMER
 from flows.rebuild import rebuild
+from flows.replay_guard import ReplayGuard
 from flows.work import Batch, Work
 from outpulse.settings import Settings
 from schemas.decode import decode_record
@@ -57,7 +58,8 @@ class Writer:
     """The lake's writer with its sources. `take` is what the engine calls; all of it runs in the engine's one thread.
 
     Without a `log` it serves only `files` and ends when they have landed; with `follow` off it ends when nothing waits.
-    `pace` is event seconds per real second for `files`; None is as fast as possible.
+    `pace` is event seconds per real second for `files`; None is as fast as possible. `live` takes the commands that the
+    guard makes of them.
     """
 
     home: Path
@@ -69,6 +71,7 @@ class Writer:
     follow: bool = True
     on_landed: Callable[[Batch], None] | None = None
     pace: float | None = None
+    live: Log | None = None
     adapters: Mapping[str, Adapter] = field(default_factory=lambda: REGISTRY)
 
     def __post_init__(self) -> None:
@@ -181,10 +184,24 @@ class Writer:
         return None
 
     def _replay_of(self, file: EventFile, job: Job | None) -> _Replay:
+        live = bool(job.args.get("live")) if job else self.live is not None
+        log = self.live or self.log
         position = self._landed.get(file.source, 0)
+        guard = ReplayGuard(self.settings.guard, log if live else None)
         block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
-        works = file.works(position, block, None if self.pace is not None else self.decode.ahead)
+        if position and next(file.works(position, block), None) is not None:
+            self._watch_again(file, guard, position, block)
+        works = file.works(position, block, None if self.pace is not None else self.decode.ahead, guard.watch)
         return _Replay(file, works, job, position)
+
+    def _watch_again(self, file: EventFile, guard: ReplayGuard, position: int, block: int) -> None:
+        """What of a file has landed before a crash, for the guard alone; its decisions have landed too."""
+        for work in file.works(0, block):
+            landed = int(np.searchsorted(work.at, position))
+            if not landed:
+                return
+            part = replace(work, lines=work.lines[:landed], at=work.at[:landed], decoded=None, watch=None)
+            guard.watch(self.decode.ahead(part).facts)
 
     def _due_part(self, replay: _Replay, work: Work, pace: float) -> Work | None:
         """The first events of a paced file's micro-batch, up to one that lies in the future; the rest is held."""

@@ -150,11 +150,12 @@ def dashboard(home: Home, port: int | None) -> int:
 @verb("replay")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--speed", default="max", show_default=True, help="max, 1x, 60x …: event time per real time.")
-def replay(home: Home, files: tuple[str, ...], speed: str) -> int:
+@click.option("--live", is_flag=True, help="Send what the guard decides to the control stream, as if it happened now.")
+def replay(home: Home, files: tuple[str, ...], speed: str, live: bool) -> int:  # noqa: FBT001 - a flag
     """Land files of canonical events (- for standard input) through the real flows."""
     from outpulse.replaying import run_replay_verb
 
-    return run_replay_verb(home, files, speed)
+    return run_replay_verb(home, files, speed, live=live)
 
 
 @verb("import")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.work import Batch
 
 
-def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
+def run_replay_verb(home: Home, names: Sequence[str], speed: str, *, live: bool) -> int:
     """Lands every file; returns when SQL shows them."""
     from flows.files import EventFile
 
@@ -27,7 +27,7 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
     paths = [_spooled(home) if name == "-" else Path(name) for name in names]
     try:
         files = [EventFile(path) for path in paths]
-        land_files(home, files, pace)
+        land_files(home, files, pace, live=live)
     finally:
         for name, path in zip(names, paths, strict=True):
             if name == "-":
@@ -36,20 +36,22 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str) -> int:
     return 0
 
 
-def land_files(home: Home, files: Sequence["EventFile"], pace: float | None = None) -> None:
+def land_files(home: Home, files: Sequence["EventFile"], pace: float | None = None, *, live: bool = False) -> None:
     """Lands files by the live writer, else by this process; `pace` is event seconds per real second.
+
+    With `live` what the guard decides about them is sent to the control stream too.
 
     Raises:
         LakeLocked: a pace is asked for, and another process is the writer.
     """
-    if _land_here(home, files, pace):
+    if _land_here(home, files, pace, live=live):
         return
     if pace is not None:
         raise LakeLocked(
             f"another process writes to the lake of {home.path}, and lands files as fast as it can; "
             "stop it for a paced replay, or leave out --speed"
         )
-    _land_by_live_writer(home, files)
+    _land_by_live_writer(home, files, live=live)
 
 
 def _pace(speed: str) -> float | None:
@@ -78,7 +80,7 @@ def _spooled(home: Home) -> Path:
     return part.rename(folder / f"{digest.hexdigest()}.ndjson")
 
 
-def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None) -> bool:
+def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None, *, live: bool) -> bool:
     """Lands the files as the lake's writer; False when another process is that."""
     from flows.run import open_lake, run_replay
     from flows.writer import Writer
@@ -87,7 +89,8 @@ def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None) -> 
         lake = open_lake(home.path, home.settings)
     except LakeLocked:
         return False
-    writer = Writer(home.path, home.settings, lake, files=list(files), follow=False, pace=pace)
+    log = home.log() if live else None
+    writer = Writer(home.path, home.settings, lake, files=list(files), follow=False, pace=pace, live=log)
     done: dict[str, int] = {file.source: 0 for file in files}
     with Progress("landing", sum(file.size_hint for file in files)) as progress:
 
@@ -103,14 +106,14 @@ def _land_here(home: Home, files: Sequence["EventFile"], pace: float | None) -> 
     return True
 
 
-def _land_by_live_writer(home: Home, files: Sequence["EventFile"]) -> None:
+def _land_by_live_writer(home: Home, files: Sequence["EventFile"], *, live: bool) -> None:
     from flows.jobs import Jobs
     from sinks.attach import writer_pid
 
     jobs = Jobs(home.path)
     spool = home.path / "spool"
     spool.mkdir(exist_ok=True)
-    waiting = [jobs.put("replay", path=str(file.path.resolve())) for file in files]
+    waiting = [jobs.put("replay", path=str(file.path.resolve()), live=live) for file in files]
     while waiting:
         time.sleep(0.1)
         states = [jobs.get(job.id) for job in waiting]
@@ -120,7 +123,7 @@ def _land_by_live_writer(home: Home, files: Sequence["EventFile"]) -> None:
         waiting = [job for job in states if job.state != "done"]
         if waiting and writer_pid(home.path) is None:
             time.sleep(1)  # a restarted writer goes on by itself; without one, this process does the work
-            if writer_pid(home.path) is None and _land_here(home, files, None):
+            if writer_pid(home.path) is None and _land_here(home, files, None, live=live):
                 for job in waiting:
                     jobs.mark(job, "done")
                 return

@@ -52,7 +52,7 @@ def land_commands(connection: duckdb.DuckDBPyConnection, commands: Sequence[Plac
     _change_suppressions(connection, [placed for placed in fresh.values() if placed[1].action in ABOUT_PEOPLE])
 
 
-def pause_row(offset: int, command: Command) -> Pause:
+def pause_row(offset: int | None, command: Command) -> Pause:
     """The row of table `pauses` of a decision about a scope."""
     return Pause(
         id=external_id("command", command.id),

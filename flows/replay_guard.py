@@ -1,0 +1,39 @@
+"""The guard over a file that is replayed: it decides as it would have decided live, from the file's first event on.
+
+Its decisions are rows of the lake, by `replay`; only where it is asked to it also sends them as commands.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from control.commands import record_of
+from eventlog import Log
+from features.guard import Guard
+from flows.guard import WatchEvents, rules_of
+from outpulse.settings import GuardSettings
+from schemas.events import Stream
+from sinks.commands import pause_row
+from sinks.rows import Result, read_result
+
+BY = "replay"
+
+
+class ReplayGuard:
+    """The guard of one file; `live` is the log that takes its commands, if any."""
+
+    def __init__(self, settings: GuardSettings, live: Log | None = None) -> None:
+        self._watch = WatchEvents(Guard(rules_of(settings), settings.alpha), slow_share=settings.slow_share, by=BY)
+        self._live = live
+
+    def watch(self, facts: pa.Table) -> Sequence[Result]:
+        """Watches facts as they stand in the file, and gives rows of `pauses` and `optimization_actions`."""
+        verdicts = self._watch.watch(facts, {})
+        if self._live is not None and verdicts.commands:
+            self._live.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
+        rows: list[Result] = []
+        for outcome in verdicts.outcomes:
+            rows.append(("pauses", pause_row(None, outcome.command)))
+            if outcome.row is not None:
+                rows.append(read_result(outcome.row[1]))
+        return rows
