@@ -59,7 +59,7 @@ class Decision(NamedTuple):
 class _Watch:
     """One rule over all scopes."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, before: "Sequence[_Watch]" = ()) -> None:
         self.rule = rule
         self.evidence = evidence.fresh(0)
         self.numbers = guard_numbers.unnumbered(0)
@@ -67,6 +67,8 @@ class _Watch:
         self.reached = np.zeros(0, np.int8)
         self.again_at = np.zeros(0, np.int64)
         self.most = guard_budget.SEVERITIES.index(rule.most)
+        self.looks = (np.zeros(0, evidence.LOOK), np.empty(0, np.int64), np.empty(0, np.int64))
+        self.follows = next((one for one in before if _counts_the_same(one.rule, rule)), None)
 
     def grow(self, scopes: int) -> None:
         """Makes room for scopes."""
@@ -96,21 +98,33 @@ class _Watch:
         for name in _STATE:
             setattr(self, name, arrays[name].copy())
 
+    def follow(self) -> tuple[NDArray[np.void], Ints, Ints]:
+        """The looks of the rule that counts the same, weighed by this rule's tolerance."""
+        assert self.follows is not None  # noqa: S101 - asked for only then
+        looks, scope, at = self.follows.looks
+        looks = looks.copy()
+        looks["log_limit"] = guard_limit.log_above(looks["hits"], looks["trials"], self.rule.tolerance)
+        return looks, scope, at
+
     def take(self, trials: Counted, hits: Counted, seen: int) -> tuple[NDArray[np.void], Ints, Ints]:
         """Weighs a batch; gives the looks at hits with their scopes and places. `seen` events came before the batch."""
         scopes = len(self.evidence)
         first_hit = np.full(scopes, NEVER, np.int64)
-        first_hit[hits.scope[::-1]] = hits.at[::-1]  # of several the last stays: the first in the batch
+        np.minimum.at(first_hit, hits.scope, hits.at)
         # Until its first hit a scope needs no more than a number of trials; most scopes never have one.
         is_plain = ~self.is_numbered[trials.scope] & (trials.at < first_hit[trials.scope])
         self.evidence["trials"] += np.bincount(trials.scope[is_plain], minlength=scopes).astype(np.uint32)
         fresh = np.flatnonzero((first_hit < NEVER) & ~self.is_numbered)
         self._number(fresh, seen + first_hit[fresh])
         rest = Counted(trials.at[~is_plain], trials.scope[~is_plain], trials.ordinal[~is_plain])
-        rows = np.union1d(rest.scope, hits.scope)
-        if not len(rows):
-            return np.zeros(0, evidence.LOOK), np.empty(0, np.int64), np.empty(0, np.int64)
-        return self._weigh(rows, rest, hits)
+        touched = np.zeros(scopes, np.bool_)
+        touched[rest.scope] = touched[hits.scope] = True
+        rows = np.flatnonzero(touched)
+        if len(rows):
+            self.looks = self._weigh(rows, rest, hits)
+        else:
+            self.looks = (np.zeros(0, evidence.LOOK), rows, rows)
+        return self.looks
 
     def _number(self, rows: Ints, seen: Ints) -> None:
         """From their first hit on, scopes know which trials are new; those before count as old."""
@@ -124,15 +138,23 @@ class _Watch:
         is_hit = np.repeat(np.array([False, True]), [len(trials.at), len(hits.at)])
         scope = np.concatenate([trials.scope, hits.scope])
         ordinal = np.concatenate([trials.ordinal, hits.ordinal])
-        order = np.argsort(at * 2 + is_hit, kind="stable")  # of one event the trial counts before its hit
+        # Trials stand before hits: of one event the trial counts first. numpy sorts 16-bit numbers by counting.
+        order = np.argsort(at.astype(np.uint16) if at.max() < 1 << 16 else at, kind="stable")
         at, is_hit, ordinal = at[order], is_hit[order], ordinal[order]
-        row = np.searchsorted(rows, scope[order])
+        row_of = np.zeros(len(self.evidence), np.int64)
+        row_of[rows] = np.arange(len(rows))
+        row = row_of[scope[order]]
         tolerance = self.rule.tolerance
         numbers, number = guard_numbers.number_trials(self.numbers[rows], row, ~is_hit, is_hit, ordinal, tolerance)
         counts = evidence.Counts(row, (~is_hit).astype(np.int64), is_hit, number)
         after, looks = evidence.observe(self.evidence[rows], counts, tolerance)
         self.numbers[rows], self.evidence[rows] = numbers, after
         return looks, rows[looks["row"]], at[looks["event"]]
+
+
+def _counts_the_same(one: Rule, other: Rule) -> bool:
+    """Whether a rule needs no evidence of its own: the hits and trials of another tell."""
+    return OUTCOMES_OF[one.name] == OUTCOMES_OF[other.name] and other.detectors == ("limit",)
 
 
 class Guard:
@@ -142,7 +164,10 @@ class Guard:
         self.counter = Counter(kept)
         self.causes = Causes(self.counter.deliveries)
         self.alpha = alpha
-        self.watches = [_Watch(rule) for rule in rules if rule.is_on and rule.name in OUTCOMES_OF]
+        self.watches: list[_Watch] = []
+        for rule in rules:
+            if rule.is_on and rule.name in OUTCOMES_OF:
+                self.watches.append(_Watch(rule, self.watches))
         self.told: dict[tuple[str, str, tuple[int, ...]], int] = {}
         self.orders = np.zeros(0, np.int64)
         self.ordered = 0
@@ -156,13 +181,9 @@ class Guard:
     def take(self, facts: pa.Table) -> list[Decision]:
         """Decisions about a batch of facts (columns of `FACT_SCHEMA`, e-mail only), in the order of their events."""
         decisions: list[Decision] = []
-        seen = self.counter.deliveries.seen
-        for start, counts, touched in self.counter.take(facts):
+        for counts, touched in self.counter.take(facts):
             self._order_new()
-            decisions += [
-                decision._replace(place=decision.place + start)
-                for decision in self._decided(counts, touched, seen + start)
-            ]
+            decisions += self._decided(counts, touched, self.counter.deliveries.seen)
         return decisions
 
     def resume(self, kind: str, values: Values) -> None:
@@ -194,7 +215,10 @@ class Guard:
         for number, watch in enumerate(self.watches):
             watch.grow(len(self.counter.scopes))
             hit, trial = OUTCOMES_OF[watch.rule.name]
-            looks, scope, at = watch.take(counts[trial], counts[hit], seen)
+            if watch.follows is not None:
+                looks, scope, at = watch.follow()
+            else:
+                looks, scope, at = watch.take(counts[trial], counts[hit], seen)
             if not len(looks):
                 continue
             shift = looks["log_shift"] if "shift" in watch.rule.detectors else np.full(len(looks), -np.inf)

@@ -130,12 +130,17 @@ def _cause(
 ) -> tuple[Codes, int, int] | None:
     """The narrower scope of a kind that alone explains the harm, with its hits and trials; None where none does."""
     places = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[kind]]
+    widths = [int(codes[:, place].max(initial=-1)) + 2 for place in places]
+    group = np.zeros(len(codes), np.int64)
+    for place, width in zip(places, widths, strict=True):
+        group = group * width + codes[:, place] + 1
     known = (codes[:, places] >= 0).all(axis=1)
-    if not known.any():
+    # Where hits are few, so are the groups that may be the cause: only those are counted.
+    suspects, hits = np.unique(group[known & is_hit], return_counts=True)
+    if not len(suspects):
         return None
-    groups, of = np.unique(codes[known][:, places], axis=0, return_inverse=True)
-    trials = np.bincount(of.ravel(), minlength=len(groups))
-    hits = np.bincount(of.ravel(), is_hit[known], minlength=len(groups)).astype(np.int64)
+    which = np.minimum(np.searchsorted(suspects, group), len(suspects) - 1)
+    trials = np.bincount(which[known & (suspects[which] == group)], minlength=len(suspects))
     worst = int(np.argmax(guard_limit.log_above(hits, trials, tolerance)))
     own_hits, own = int(hits[worst]), int(trials[worst])
     rest_hits, rest = int(is_hit.sum()) - own_hits, len(codes) - own
@@ -144,8 +149,10 @@ def _cause(
     if not is_distinct or _log_above(own_hits, own, tolerance) < PROVEN or rest_hits > tolerance * rest:
         return None
     found = [-1] * len(DIMENSIONS)
-    for place, code in zip(places, groups[worst].tolist(), strict=True):
-        found[place] = code
+    left = int(suspects[worst])
+    for place, width in zip(reversed(places), reversed(widths), strict=True):
+        left, code = divmod(left, width)
+        found[place] = code - 1
     return tuple(found), own_hits, own
 
 

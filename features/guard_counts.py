@@ -84,26 +84,50 @@ class Codes:
         return code
 
 
-def arrivals(facts: pa.Table, codes: Mapping[str, Codes], reporting: dict[str | None, int]) -> Arrived:
-    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in.
+_OWN_DIMENSIONS: Final = tuple(dimension for dimension in DIMENSIONS if dimension != "recipient_domain")
+NEEDED: Final = (
+    "event_id",
+    "kind",
+    "occurred_at",
+    "provider",
+    "delivery_id",
+    "bounce_class",
+    "recipient",
+    *_OWN_DIMENSIONS,
+    "delivery",
+    "mail",
+    "address",
+    "fact",
+)
+"""Columns of `FACT_SCHEMA` that the guard looks at."""
+
+
+def arrivals(
+    facts: pa.Table, deliveries: Deliveries, codes: Mapping[str, Codes], reporting: dict[str | None, int]
+) -> Arrived:
+    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in, without those that tell nothing new.
 
     `reporting` holds the providers that report sending; those that turn out to do so are added.
     """
-    outcomes = _looked_up(facts["kind"], _BITS) | np.where(
-        _is(facts["kind"], "bounced"), _looked_up(facts["bounce_class"], _BOUNCES), 0
-    )
-    waits = _is(facts["kind"], "bounced") & _reports(facts, reporting)
-    outcomes = np.where(waits, outcomes & ~_bits("sent", "attempted"), outcomes)
+    bounced = _is(facts["kind"], "bounced")
+    told = _looked_up(facts["kind"], _BITS) | np.where(bounced, _looked_up(facts["bounce_class"], _BOUNCES), 0)
+    waits = bounced & _reports(facts, reporting)
+    outcomes: NDArray[np.uint8] = np.where(waits, told & ~_bits("sent", "attempted"), told).astype(np.uint8)
     mail, address = (np.asarray(pc.fill_null(facts[name], 0), np.uint64) for name in ("mail", "address"))
     message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
     delivery = np.asarray(pc.fill_null(facts["delivery"], 0), np.uint64)
     key = np.where(nameless & (message != 0), message, np.where(delivery != 0, delivery, np.asarray(facts["fact"])))
+    place = np.arange(len(key))
+    if len(deliveries) + len(key) <= deliveries.kept:  # else what is known now may be forgotten before its turn
+        place = np.flatnonzero(deliveries.tells_news(key, outcomes))
+        facts = facts.select(["recipient", *_OWN_DIMENSIONS]).take(place)
     columns = [_domain(facts["recipient"]) if d == "recipient_domain" else facts[d] for d in DIMENSIONS]
     return Arrived(
-        delivery=key.astype(np.uint64),
-        message=message,
-        outcomes=outcomes.astype(np.uint8),
+        place=place,
+        delivery=key[place],
+        message=message[place],
+        outcomes=outcomes[place],
         codes=np.stack([codes[d].of(column) for d, column in zip(DIMENSIONS, columns, strict=True)], 1),
     )
 
@@ -136,17 +160,16 @@ def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
 
 def _domain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """What follows the last `@`, in lower case; null where there is none."""
-    whole = column.combine_chunks()
-    at = pc.find_substring(pc.utf8_reverse(whole), "@")
-    # `ends` from the back: the part behind the last @ of each distinct length is cut by a regular expression.
-    found = pc.struct_field(pc.extract_regex(pc.utf8_lower(whole), r"@(?P<domain>[^@]+)$"), "domain")
-    return pa.chunked_array(
-        [pc.if_else(pc.greater_equal(pc.fill_null(at, -1), 0), found, pa.scalar(None, pa.string()))]
-    )
+    parts = pc.split_pattern(pc.utf8_lower(column.combine_chunks()), "@", max_splits=1, reverse=True)
+    has_domain = pc.greater(pc.list_value_length(parts), 1)
+    return pa.chunked_array([pc.list_element(pc.if_else(has_domain, parts, _NO_DOMAIN), 1)])
+
+
+_NO_DOMAIN: Final = pa.scalar([None, None], pa.list_(pa.string()))
 
 
 class Counted(NamedTuple):
-    """One outcome as counted in scopes, in log order: place of the event, scope, ordinal of the delivery's sending."""
+    """One outcome as counted in scopes: place of the event, scope, ordinal of the delivery's sending."""
 
     at: Ints
     scope: Ints
@@ -206,30 +229,30 @@ def _scope_keys(kind: int, codes: Ints) -> Keys:
 
 
 def count(touched: Touched, scopes: Scopes) -> dict[str, Counted]:
-    """What of each outcome has to be counted in which scopes; new scopes are added."""
-    groups = np.arange(len(touched.codes))
-    outcome_at = touched.outcome_at.copy()
+    """What of each outcome has to be counted in which scopes, in no order; new scopes are added."""
+    outcome_at = touched.outcome_at
     for waiting, wanted_first in _WAIT_FOR.items():
         place = OUTCOMES.index(waiting)
         outcome_at[:, place] = np.maximum(outcome_at[:, place], outcome_at[:, OUTCOMES.index(wanted_first)])
-    parts: list[tuple[int, Ints, Ints, Keys]] = []
+    is_new = ((outcome_at >= 0) & (outcome_at < NEVER)).any(axis=1) | (
+        (touched.known_at >= 0) & (touched.known_at < NEVER)
+    ).any(axis=1)
+    groups = np.flatnonzero(is_new)
+    outcome_at, known_at, codes = outcome_at[groups], touched.known_at[groups], touched.codes[groups]
+    parts: list[tuple[Ints, Ints, Ints, Keys]] = []
     for kind, name in enumerate(KINDS):
         wanted = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[name]]
-        known = touched.known_at[:, wanted].max(axis=1) if wanted else np.full(len(groups), -1, np.int64)
-        at = np.maximum(outcome_at, known[:, None])
-        is_new = (at >= 0) & (at < NEVER)
-        some = np.flatnonzero(is_new.any(axis=1))
-        parts.append((kind, some, np.where(is_new[some], at[some], NEVER), _scope_keys(kind, touched.codes[some])))
-    kinds = np.concatenate([np.full(len(some), kind) for kind, some, _, _ in parts])
-    group = np.concatenate([some for _, some, _, _ in parts])
-    at = np.concatenate([at for _, _, at, _ in parts])
-    keys = np.concatenate([keys for _, _, _, keys in parts])
-    scope = _numbered(scopes, keys, kinds, touched.codes[group], at.min(axis=1) if len(at) else at[:, 0])
+        at = np.maximum(outcome_at, known_at[:, wanted].max(axis=1, initial=-1)[:, None])
+        at[at < 0] = NEVER
+        some = np.flatnonzero(at.min(axis=1) < NEVER)
+        parts.append((np.full(len(some), kind), some, at[some], _scope_keys(kind, codes[some])))
+    kinds, group, at, keys = (np.concatenate(part) for part in zip(*parts, strict=True))
+    scope = _numbered(scopes, keys, kinds, codes[group], at.min(axis=1))
+    ordinal = touched.ordinal[groups][group]
     found = {}
     for bit, outcome in enumerate(OUTCOMES):
         new = np.flatnonzero(at[:, bit] < NEVER)
-        new = new[np.argsort(at[new, bit], kind="stable")]
-        found[outcome] = Counted(at[new, bit], scope[new], touched.ordinal[group[new]])
+        found[outcome] = Counted(at[new, bit], scope[new], ordinal[new])
     return found
 
 
@@ -261,9 +284,9 @@ class Counter:
         self.codes = {dimension: Codes() for dimension in DIMENSIONS}
         self.reporting: dict[str | None, int] = {}
 
-    def take(self, facts: pa.Table) -> Iterator[tuple[int, dict[str, Counted], Touched]]:
-        """(place of the first event, counts with places from there on, deliveries), mostly one for the batch."""
-        arrived = arrivals(facts, self.codes, self.reporting)
+    def take(self, facts: pa.Table) -> Iterator[tuple[dict[str, Counted], Touched]]:
+        """What is to be counted, and of which deliveries; mostly once for the batch."""
+        arrived = arrivals(facts, self.deliveries, self.codes, self.reporting)
         start = 0
         while start < len(arrived.delivery):
             part = arrived.part(start, len(arrived.delivery))
@@ -274,5 +297,6 @@ class Counter:
                     continue
                 part = part.part(0, room)
             touched = self.deliveries.take(part)
-            yield start, count(touched, self.scopes), touched
+            yield count(touched, self.scopes), touched
             start += len(part.delivery)
+        self.deliveries.seen += len(facts)

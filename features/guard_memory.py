@@ -32,10 +32,11 @@ DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step
 class Arrived(NamedTuple):
     """Events in log order, one row each.
 
-    Keys of the delivery, keys of (message, recipient) (0 where there is none), bits of `OUTCOMES`, and codes of
-    `DIMENSIONS` (-1 where absent).
+    Places in the batch, keys of the delivery, keys of (message, recipient) (0 where there is none), bits of `OUTCOMES`,
+    and codes of `DIMENSIONS` (-1 where absent).
     """
 
+    place: Ints
     delivery: Keys
     message: Keys
     outcomes: NDArray[np.uint8]
@@ -43,9 +44,7 @@ class Arrived(NamedTuple):
 
     def part(self, start: int, stop: int) -> "Arrived":
         """Some of the events that follow one another."""
-        return Arrived(
-            self.delivery[start:stop], self.message[start:stop], self.outcomes[start:stop], self.codes[start:stop]
-        )
+        return Arrived(*(array[start:stop] for array in self))  # type: ignore[arg-type] # field by field
 
 
 class Touched(NamedTuple):
@@ -63,7 +62,7 @@ class Touched(NamedTuple):
 
 
 class Deliveries:
-    """The memory; `seen` is how many events it has taken in."""
+    """The memory; `seen` is how many events came before the batch."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
@@ -128,6 +127,15 @@ class Deliveries:
         self._used -= cut
         self._keys = int(self._keys_of[: self._used].sum())
 
+    def tells_news(self, keys: Keys, outcomes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which events may change anything: their delivery is new, or an outcome or a dimension of it is not known yet."""
+        rows = self._rows.find(keys)
+        known = rows >= 0
+        rows = np.where(known, rows, 0)
+        is_old = (outcomes & ~self._outcomes[rows]) == 0
+        is_idle: NDArray[np.bool_] = known & is_old & (self._codes[rows] >= 0).all(axis=1)
+        return ~is_idle
+
     def take(self, arrived: Arrived) -> Touched:
         """Takes events in, and tells what is new of their deliveries; never more than `room`."""
         keys, first, group = np.unique(arrived.delivery, return_index=True, return_inverse=True)
@@ -147,8 +155,9 @@ class Deliveries:
         self._codes[rows] = codes
         tried_at = outcome_at[:, _ATTEMPTED]
         tried_now = (tried_at >= 0) & (tried_at < NEVER)
-        self._ordinal[rows[tried_now]] = self.seen + 1 + tried_at[tried_now]
-        self.seen += len(arrived.delivery)
+        self._ordinal[rows[tried_now]] = self.seen + 1 + arrived.place[tried_at[tried_now]]
+        _to_places(outcome_at, arrived.place)
+        _to_places(known_at, arrived.place)
         return Touched(rows, outcome_at, known_at, codes, self._ordinal[rows])
 
     def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], Ints]:
@@ -230,6 +239,12 @@ def _first(group: Ints, chosen: NDArray[np.bool_], groups: int) -> Ints:
     places = np.flatnonzero(chosen)[::-1]
     found[group[places]] = places  # of several assignments the last stays: the earliest place
     return found
+
+
+def _to_places(found: Ints, place: Ints) -> None:
+    """Numbers of events to their places in the batch, in place."""
+    told = (found >= 0) & (found < NEVER)
+    found[told] = place[found[told]]
 
 
 def _counts_as_key(keys: Keys, message: Keys) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ from control.scopes import scope_of
 from eventlog import Log, Record, Stored
 from features.columns import Decoder
 from features.guard import Guard
-from features.guard_counts import SCOPE_KINDS
+from features.guard_counts import NEEDED, SCOPE_KINDS
 from features.guard_state import dump, load
 from features.tolerances import DEFAULT_RULES, Rule
 from flows.guard_commands import Outcome, decided, suppressions
@@ -81,10 +81,12 @@ class Verdicts:
 class WatchEvents:
     """Step: facts into the guard, decisions out. All of its state is in `guard`."""
 
-    def __init__(self, guard: Guard, *, slow_share: float, by: str = NAME) -> None:
+    def __init__(self, guard: Guard, *, slow_share: float, by: str = NAME, suppresses: bool = True) -> None:
+        """`suppresses` says whether commands about people who must not be written to again are made too."""
         self.guard = guard
         self._slow_share = slow_share
         self._by = by
+        self._suppresses = suppresses
         self._decoder = Decoder(logged=True)
 
     def __call__(self, batch: GuardBatch) -> Verdicts:
@@ -101,9 +103,12 @@ class WatchEvents:
 
     def watch(self, facts: pa.Table, positions: Mapping[str, int]) -> Verdicts:
         """Watches decoded facts (columns of `FACT_SCHEMA`)."""
-        mails = facts.filter(pc.or_kleene(pc.is_null(facts["channel"]), pc.equal(facts["channel"], "email")))
+        mails = facts.select(list(NEEDED))
+        is_mail = pc.or_kleene(pc.is_null(facts["channel"]), pc.equal(facts["channel"], "email"))
+        if not pc.all(is_mail).as_py():
+            mails = mails.filter(is_mail)
         outcomes = [decided(d, mails, self._slow_share, self._by) for d in self.guard.take(mails)] if len(mails) else []
-        return Verdicts(outcomes, suppressions(facts, self._by), positions)
+        return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions)
 
     def _heed(self, raw: bytes) -> bool:
         """Learns from a person's command; its own it knows."""

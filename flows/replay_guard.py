@@ -23,7 +23,12 @@ class ReplayGuard:
     """The guard of one file; `live` is the log that takes its commands, if any."""
 
     def __init__(self, settings: GuardSettings, live: Log | None = None) -> None:
-        self._watch = WatchEvents(Guard(rules_of(settings), settings.alpha), slow_share=settings.slow_share, by=BY)
+        self._watch = WatchEvents(
+            Guard(rules_of(settings), settings.alpha),
+            slow_share=settings.slow_share,
+            by=BY,
+            suppresses=live is not None,
+        )
         self._live = live
 
     def watch(self, facts: pa.Table) -> Sequence[Result]:

@@ -127,10 +127,16 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
     assert told - targets == set()
 
 
-@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake"])
+@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
     others = {"providers", "hooks", "mailbox", "mailboxes", "alerts"}  # what may stand there has tests of its own
-    assert {f.name for f in msgspec.structs.fields(Settings)} == {"gateway", "dashboard", "log", "lake"} | others
+    assert {f.name for f in msgspec.structs.fields(Settings)} == {
+        "gateway",
+        "dashboard",
+        "log",
+        "lake",
+        "guard",
+    } | others
     rows = README.read_text().splitlines()
     for name, default in leaves(type(getattr(Settings(), section)), section):
         row = next((row for row in rows if row.startswith(f"| `{name}` |")), None)

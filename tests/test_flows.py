@@ -166,7 +166,7 @@ def test_recovery_state_can_be_lost_without_losing_or_repeating_anything(home: P
 
 
 def test_an_unknown_flow_is_refused_with_the_valid_names(home: Path, settings: Settings) -> None:
-    with pytest.raises(ValueError, match="valid are normalize, delivery"):
+    with pytest.raises(ValueError, match="valid are normalize, guard, delivery"):
         run_flows(home, settings, SqliteLog(home / "log"), names=["guard"], stopping=threading.Event())
 
 

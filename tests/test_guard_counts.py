@@ -136,9 +136,8 @@ def counted(counter: Counter, events: list[Event], sizes: list[int]) -> list[Lin
     start = turn = 0
     while start < len(events):
         size = sizes[turn % len(sizes)]
-        for first, found, _ in counter.take(columns(events[start : start + size])):
+        for found, _ in counter.take(columns(events[start : start + size])):
             for outcome, counts in found.items():
-                assert (np.diff(counts.at) >= 0).all()
                 for at, scope in zip(counts.at.tolist(), counts.scope.tolist(), strict=True):
                     kind = KINDS[counter.scopes.kind[scope]]
                     codes = counter.scopes.codes[scope]
@@ -146,7 +145,7 @@ def counted(counter: Counter, events: list[Event], sizes: list[int]) -> list[Lin
                         counter.codes[dimension].texts[codes[DIMENSIONS.index(dimension)]]
                         for dimension in SCOPE_KINDS[kind]
                     )
-                    lines.append((start + first + at, outcome, kind, values))
+                    lines.append((start + at, outcome, kind, values))
         start, turn = start + size, turn + 1
     return lines
 
@@ -161,7 +160,7 @@ def test_what_is_forgotten_does_not_depend_on_the_batches(events: list[Event], s
     one, other = Counter(kept), Counter(kept)
 
     assert sorted(counted(one, events, sizes)) == sorted(counted(other, events, [1]))
-    assert one.scopes.codes == other.scopes.codes
+    assert one.scopes.kind == other.scopes.kind
     assert len(one.deliveries) == len(other.deliveries) <= kept
 
 
