@@ -111,7 +111,15 @@ def _add_guard(
     )
     step = guard.GuardStep(log, watch, home)
     feed = guard.GuardFeed(log, step.positions, ending.stopping.is_set, follow=follow)
-    guard.build(flow, WorkSource(feed.take), CallSink(ending.guarded(step)))
+
+    def take() -> guard.GuardBatch | None:
+        try:
+            return feed.take()
+        except OutpulseError as error:  # ends the flow cleanly: what Bytewax raises it also prints at length
+            ending.fail(error)
+            raise StopIteration from None
+
+    guard.build(flow, WorkSource(take), CallSink(ending.guarded(step)))
     return step
 
 

@@ -167,7 +167,7 @@ def test_recovery_state_can_be_lost_without_losing_or_repeating_anything(home: P
 
 def test_an_unknown_flow_is_refused_with_the_valid_names(home: Path, settings: Settings) -> None:
     with pytest.raises(ValueError, match="valid are normalize, guard, delivery"):
-        run_flows(home, settings, SqliteLog(home / "log"), names=["guard"], stopping=threading.Event())
+        run_flows(home, settings, SqliteLog(home / "log"), names=["guards"], stopping=threading.Event())
 
 
 def test_the_flow_runs_in_bytewax_own_cluster_runner_too(tmp_path: Path) -> None:
