@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -195,7 +196,7 @@ def load_state(home: Path, guard: Guard) -> dict[str, int]:
             arrays = {name: found[name] for name in found.files}
         if not load(guard, arrays):
             return {}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         _LOG.warning("the guard's snapshot cannot be read, the log is read again: %s", type(error).__name__)
         return {}
     return dict(zip(arrays["streams"].tolist(), arrays["positions"].tolist(), strict=True))

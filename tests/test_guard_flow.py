@@ -1,0 +1,165 @@
+"""The guard flow on a real log: commands, snapshots, what people say, kill -9; live and replay decide the same."""
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from control.commands import append, decide, read_command
+from control.scopes import parse_scope
+from eventlog import Record
+from eventlog.sqlite import SqliteLog
+from flows.guard import FOLDER
+from flows.run import run_flows
+from outpulse.settings import GuardSettings, Settings
+from schemas.events import Command, CommandAction, Event, LoggedEvent, Origin, Stream
+from schemas.identity import event_key
+from tests.lakes import rows
+from tests.processes import kill, run, start
+from tests.test_guard import campaign, message
+
+Row = dict[str, Any]
+DECISIONS = """SELECT action::VARCHAR, scope_kind, scope_value, rule, caused_by, hits, trials FROM pauses
+    ORDER BY occurred_at, id"""
+
+
+def storm(seed: int = 1) -> list[Row]:
+    """A healthy campaign, and one whose list is bad."""
+    good = campaign(0.01, 400, seed=seed, campaign_id="good")
+    bad = campaign(0.4, 120, seed=seed + 1, start=5_000, campaign_id="bad")
+    mixed = [event for pair in zip(good, bad, strict=False) for event in pair] + good[len(bad) :]
+    random.Random(seed).shuffle(mixed[:200])
+    return mixed
+
+
+def log_events(home: Path, events: list[Row]) -> None:
+    log = SqliteLog(home / "log")
+    made = [msgspec.convert(event, Event) for event in events]
+    logged = [
+        LoggedEvent(origin=Origin.API, **{name: getattr(event, name) for name in Event.__struct_fields__})
+        for event in made
+    ]
+    log.append(Stream.EVENTS, [Record(event_key(event), msgspec.json.encode(event)) for event in logged])
+    log.close()
+
+
+def watch(home: Path, settings: Settings | None = None) -> None:
+    log = SqliteLog(home / "log")
+    run_flows(home, settings or Settings(), log, names=["guard"], stopping=threading.Event(), follow=False)
+    log.close()
+
+
+def commands(home: Path) -> list[Command]:
+    log = SqliteLog(home / "log")
+    found = [read_command(record.value) for record in log.read(Stream.CONTROL, 0, 1, 100_000)]
+    log.close()
+    return found
+
+
+def told(found: list[Command]) -> list[tuple[Any, ...]]:
+    return [
+        (str(c.action), c.scope_kind, c.scope_value, c.rule, c.caused_by, c.hits, c.trials)
+        for c in found
+        if c.action not in {CommandAction.SUPPRESS, CommandAction.UNSUPPRESS}
+    ]
+
+
+def test_a_storm_pauses_its_campaign_once_and_its_dead_addresses_are_suppressed(home: Path) -> None:
+    log_events(home, storm())
+    watch(home)
+    first = commands(home)
+    watch(home)
+
+    assert commands(home) == first
+    assert [c.scope_value for c in first if c.action is CommandAction.PAUSE] == ["bad"]
+    suppressed = [c for c in first if c.action is CommandAction.SUPPRESS]
+    assert len(suppressed) == len({e["recipient"] for e in storm() if e["kind"] == "bounced"})
+    assert {c.why for c in suppressed} == {"hard bounce"}
+
+
+def test_parts_of_the_log_with_restarts_between_decide_as_the_whole(home: Path) -> None:
+    events = storm(2)
+    log_events(home / "whole", events)
+    watch(home / "whole")
+    for start_at in range(0, len(events), 97):
+        log_events(home / "parts", events[start_at : start_at + 97])
+        watch(home / "parts")
+
+    assert told(commands(home / "parts")) == told(commands(home / "whole"))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "other"])
+def test_a_snapshot_that_cannot_be_used_is_made_anew_from_the_log(home: Path, damage: str) -> None:
+    log_events(home, storm(3))
+    watch(home)
+    before = commands(home)
+    path = home / FOLDER / "state.npz"
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    settings = Settings(guard=GuardSettings(tolerances={"unsubscribes": 0.5})) if damage == "other" else None
+    watch(home, settings)
+
+    assert commands(home) == before
+
+
+def test_a_replay_decides_the_same_as_live_and_says_nothing_to_the_dispatcher(home: Path, tmp_path: Path) -> None:
+    events = storm(4)
+    log_events(home, events)
+    watch(home)
+    file = tmp_path / "storm.ndjson"
+    file.write_bytes(b"\n".join(msgspec.json.encode(event) for event in events))
+    other = tmp_path / "replayed"
+
+    assert run("replay", str(file), "--home", str(other)).returncode == 0
+    assert rows(other, DECISIONS) == sorted(told(commands(home)), key=lambda row: rows(other, DECISIONS).index(row))
+    assert rows(other, "SELECT DISTINCT decided_by FROM pauses") == [("replay",)]
+    assert commands(other) == []
+    assert rows(other, "SELECT count(*) FROM active_pauses") == [(0,)]
+    assert rows(other, "SELECT DISTINCT optimization_trigger FROM optimization_actions") == [("high_bounce",)]
+
+    live = tmp_path / "live"
+
+    assert run("replay", "--live", str(file), "--home", str(live)).returncode == 0
+    assert told(commands(live)) == told(commands(home))
+
+
+def test_a_resumed_campaign_is_watched_anew_also_after_a_restart(home: Path) -> None:
+    log_events(home, [event for number in range(10) for event in message(number, "bounced")])
+    watch(home)
+    log = SqliteLog(home / "log")
+    append(log, decide(CommandAction.RESUME, parse_scope("campaign:autumn"), by="kim", why="list mended"))
+    log.close()
+    watch(home)
+    log_events(home, campaign(0.02, 300, seed=5, start=100))
+    watch(home)
+
+    assert [c.action for c in commands(home) if c.scope_value == "autumn"][-1] is CommandAction.RESUME
+
+    log_events(home, campaign(0.9, 30, seed=6, start=1000))
+    watch(home)
+
+    assert [c.action for c in commands(home) if c.scope_value == "autumn"][-1] is CommandAction.PAUSE
+
+
+@pytest.mark.crash
+def test_a_guard_that_is_killed_again_and_again_misses_nothing_and_says_nothing_twice(home: Path) -> None:
+    events = storm(7) + storm(8)
+    log_events(home / "whole", events)
+    watch(home / "whole")
+    rng = random.Random(7)
+    place = home / "killed"
+    for start_at in range(0, len(events), 160):
+        log_events(place, events[start_at : start_at + 160])
+        process = start("flows", "guard", "--home", str(place))
+        time.sleep(rng.uniform(1.0, 3.5))  # before, within and after its work
+        kill(process)
+    watch(place)
+
+    assert told(commands(place)) == told(commands(home / "whole"))
+    assert len(commands(place)) == len(commands(home / "whole"))
