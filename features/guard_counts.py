@@ -122,7 +122,7 @@ def arrivals(
     if len(deliveries) + len(key) <= deliveries.kept:  # else what is known now may be forgotten before its turn
         place = np.flatnonzero(deliveries.tells_news(key, outcomes))
         facts = facts.select(["recipient", *_OWN_DIMENSIONS]).take(place)
-    columns = [_domain(facts["recipient"]) if d == "recipient_domain" else facts[d] for d in DIMENSIONS]
+    columns = [_column(facts, dimension) for dimension in DIMENSIONS]
     return Arrived(
         place=place,
         delivery=key[place],
@@ -156,6 +156,13 @@ def _looked_up(column: pa.ChunkedArray, table: Mapping[str, int]) -> Ints:
 
 def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(pc.equal(column, text), fill_value=False))
+
+
+def _column(facts: pa.Table, dimension: str) -> pa.ChunkedArray:
+    """A dimension as scopes compare it: senders and domains in lower case."""
+    if dimension == "recipient_domain":
+        return _domain(facts["recipient"])
+    return pc.utf8_lower(facts[dimension]) if dimension == "sender" else facts[dimension]
 
 
 def _domain(column: pa.ChunkedArray) -> pa.ChunkedArray:

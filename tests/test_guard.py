@@ -140,6 +140,18 @@ def test_a_resumed_scope_is_judged_by_what_it_does_then() -> None:
     ]
 
 
+def test_a_sender_is_one_in_any_case_also_when_it_is_resumed() -> None:
+    guard = Guard(DEFAULT_RULES)
+    storm = [e for n in range(60) for e in message(n, "bounced" if n % 2 else "delivered", campaign_id=f"c{n}")]
+    mixed = [event | {"sender": "Ida@Out.example"} if n % 3 else event for n, event in enumerate(storm)]
+
+    assert ("bounces", "sender", ("ida@out.example",)) in pauses(decided(mixed, guard=guard))
+
+    guard.resume("sender", ("ida@out.example",))
+
+    assert pauses(decided(campaign(0.01, 200, seed=11, start=500), guard=guard)) == []
+
+
 def test_repeated_events_change_nothing() -> None:
     events = campaign(0.3, 60, seed=8)
     twice = [event for event in events for _ in range(2)]
