@@ -388,7 +388,7 @@ def test_a_second_up_on_one_home_is_refused_and_the_first_goes_on(tmp_path: Path
     [
         (b"[gateway", "outpulse.toml is not valid TOML: Expected ']'"),
         (b"\xff", "outpulse.toml is not valid TOML: 'utf-8' codec"),
-        (b"colour = 1", "colour; valid are gateway, dashboard, log, lake, providers"),
+        (b"colour = 1", "colour; valid are gateway, dashboard, log, lake, guard, providers"),
         (b"[gateway]\nprt = 1", "[gateway] prt; valid are host, port, token"),
         (b"[providers.sendgrid]\npublic_key = 'x'", "[providers.sendgrid] public_key; valid are public_keys"),
         (b"[gateway]\nport = 'x'", "[gateway] port (or OUTPULSE_GATEWAY__PORT): Expected `int`, got `str`"),
