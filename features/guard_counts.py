@@ -118,18 +118,15 @@ def arrivals(
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
     delivery = np.asarray(pc.fill_null(facts["delivery"], 0), np.uint64)
     key = np.where(nameless & (message != 0), message, np.where(delivery != 0, delivery, np.asarray(facts["fact"])))
+    wanted = np.ones(len(key), np.bool_)
     place = np.arange(len(key))
     if len(deliveries) + len(key) <= deliveries.kept:  # else what is known now may be forgotten before its turn
-        place = np.flatnonzero(deliveries.tells_news(key, outcomes))
-        facts = facts.select(["recipient", *_OWN_DIMENSIONS]).take(place)
-    columns = [_column(facts, dimension) for dimension in DIMENSIONS]
-    return Arrived(
-        place=place,
-        delivery=key[place],
-        message=message[place],
-        outcomes=outcomes[place],
-        codes=np.stack([codes[d].of(column) for d, column in zip(DIMENSIONS, columns, strict=True)], 1),
-    )
+        news, wanted = deliveries.asks(key, outcomes)
+        place = np.flatnonzero(news)
+    asked = np.full((len(key), len(DIMENSIONS)), -1, np.int64)
+    whose = facts.select(["recipient", *_OWN_DIMENSIONS]).filter(pa.array(wanted))
+    asked[wanted] = np.stack([codes[dimension].of(_column(whose, dimension)) for dimension in DIMENSIONS], 1)
+    return Arrived(place, key[place], message[place], outcomes[place], asked[place])
 
 
 def _reports(facts: pa.Table, reporting: dict[str | None, int]) -> NDArray[np.bool_]:

@@ -19,8 +19,8 @@ NEVER: Final = np.iinfo(np.int64).max
 """The place of what has not happened."""
 BEFORE: Final = -1
 """The place of what happened before this batch."""
-KEPT: Final = 1_000_000
-"""Keys of deliveries that are remembered at most, some 80 MB; at that number the older half is forgotten."""
+KEPT: Final = 600_000
+"""Keys of deliveries that are remembered at most, some 60 MB; at that number the older half is forgotten."""
 
 OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed", "bounced_hard")
 """What is counted of a delivery, in the order of their bits."""
@@ -127,14 +127,17 @@ class Deliveries:
         self._used -= cut
         self._keys = int(self._keys_of[: self._used].sum())
 
-    def tells_news(self, keys: Keys, outcomes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which events may change anything: their delivery is new, or an outcome or a dimension of it is not known yet."""
+    def asks(self, keys: Keys, outcomes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which events may change anything, and for which of them the dimensions are asked for.
+
+        An event changes something when its delivery is new, or an outcome or a dimension of it is not known yet.
+        """
         rows = self._rows.find(keys)
         known = rows >= 0
         rows = np.where(known, rows, 0)
-        is_old = (outcomes & ~self._outcomes[rows]) == 0
-        is_idle: NDArray[np.bool_] = known & is_old & (self._codes[rows] >= 0).all(axis=1)
-        return ~is_idle
+        is_told = known & (self._codes[rows] >= 0).all(axis=1)
+        is_idle = is_told & ((outcomes & ~self._outcomes[rows]) == 0)
+        return ~is_idle, ~is_told
 
     def take(self, arrived: Arrived) -> Touched:
         """Takes events in, and tells what is new of their deliveries; never more than `room`."""

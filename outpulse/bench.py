@@ -1,7 +1,8 @@
 """`outpulse bench`: the replay of a file beside plain DuckDB doing the same job on it, each in a process of its own.
 
 The job: read the NDJSON, drop duplicate facts, count minute cells, write Parquet. The replay also keeps figures per
-delivery, offsets and snapshots; DuckDB has the whole file and all the memory it likes.
+delivery, offsets and snapshots; DuckDB has the whole file and all the memory it likes. The guard, which has no counterpart
+there, watches only where it is asked to.
 """
 
 import os
@@ -26,7 +27,7 @@ from sinks.store import CELL_KEYS
 _TYPES: Final = {"occurred_at": "TIMESTAMPTZ", "received_at": "TIMESTAMPTZ", "is_machine": "BOOLEAN"}
 
 
-def run_bench(home: Home, file: Path | None, *, events: int, as_json: bool) -> int:
+def run_bench(home: Home, file: Path | None, *, events: int, guard: bool, as_json: bool) -> int:
     """Measures and prints `{events, events_per_second, duckdb_events_per_second, ratio, peak_rss_mib}`."""
     del home
     with tempfile.TemporaryDirectory(prefix="outpulse-bench-") as folder:
@@ -40,7 +41,7 @@ def run_bench(home: Home, file: Path | None, *, events: int, as_json: bool) -> i
             raise OutpulseError(f"{file} does not exist")
         _warm(file)
         theirs = _duckdb(file, place / "plain")
-        ours = _replay(file, place / "home")
+        ours = _replay(file, place / "home", guard=guard)
     rows = [
         {
             "events": ours["lines"],
@@ -67,14 +68,14 @@ def _warm(file: Path) -> None:
             pass
 
 
-def _measured(command: list[str]) -> tuple[float, float, str]:
+def _measured(command: list[str], **environment: str) -> tuple[float, float, str]:
     """Wall seconds, peak resident MiB and standard output of a command.
 
     Raises:
         OutpulseError: it failed.
     """
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "TZ": "UTC"})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "TZ": "UTC", **environment})
     output = process.stdout.read().decode() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -83,8 +84,9 @@ def _measured(command: list[str]) -> tuple[float, float, str]:
     return time.perf_counter() - started, usage.ru_maxrss / 1024, output
 
 
-def _replay(file: Path, home: Path) -> dict[str, Any]:
-    seconds, rss_mib, _ = _measured([sys.executable, "-m", "outpulse", "replay", "--home", str(home), str(file)])
+def _replay(file: Path, home: Path, *, guard: bool) -> dict[str, Any]:
+    command = [sys.executable, "-m", "outpulse", "replay", "--home", str(home), str(file)]
+    seconds, rss_mib, _ = _measured(command, OUTPULSE_GUARD__REPLAY=str(guard).lower())
     from sinks.attach import connect
 
     connection = connect(home, read_only=True)

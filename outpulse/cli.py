@@ -314,12 +314,13 @@ def maintain(home: Home) -> int:
 @verb("bench")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--events", default=1_000_000, show_default=True, help="Without a file: how many events to make.")
+@click.option("--guard", is_flag=True, help="With the guard watching, for which plain DuckDB has no counterpart.")
 @json_option
-def bench(home: Home, file: Path | None, events: int, as_json: bool) -> int:  # noqa: FBT001 - a flag
+def bench(home: Home, file: Path | None, events: int, guard: bool, as_json: bool) -> int:  # noqa: FBT001 - flags
     """Measure replay beside plain DuckDB doing the same job on the same file."""
     from outpulse.bench import run_bench
 
-    return run_bench(home, file, events=events, as_json=as_json)
+    return run_bench(home, file, events=events, guard=guard, as_json=as_json)
 
 
 def main() -> None:
