@@ -109,13 +109,13 @@ class _Watch:
     def take(self, trials: Counted, hits: Counted, seen: int) -> tuple[NDArray[np.void], Ints, Ints]:
         """Weighs a batch; gives the looks at hits with their scopes and places. `seen` events came before the batch."""
         scopes = len(self.evidence)
-        first_hit = np.full(scopes, NEVER, np.int64)
+        first_hit = np.full(scopes, NEVER, np.int32)
         np.minimum.at(first_hit, hits.scope, hits.at)
         # Until its first hit a scope needs no more than a number of trials; most scopes never have one.
         is_plain = ~self.is_numbered[trials.scope] & (trials.at < first_hit[trials.scope])
         self.evidence["trials"] += np.bincount(trials.scope[is_plain], minlength=scopes).astype(np.uint32)
         fresh = np.flatnonzero((first_hit < NEVER) & ~self.is_numbered)
-        self._number(fresh, seen + first_hit[fresh])
+        self._number(fresh, seen + first_hit[fresh].astype(np.int64))
         rest = Counted(trials.at[~is_plain], trials.scope[~is_plain], trials.ordinal[~is_plain])
         touched = np.zeros(scopes, np.bool_)
         touched[rest.scope] = touched[hits.scope] = True

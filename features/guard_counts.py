@@ -56,8 +56,8 @@ _BITS: Final = {
 }
 _SENDING: Final = pa.array(["queued", "sent"])
 """Kinds by which a provider reports sending itself, before any outcome."""
-_WAIT_FOR: Final = {"bounced": "sent", "bounced_hard": "sent"}
-_BOUNCES: Final = {"hard": _bits("bounced", "bounced_hard"), "block": _bits("bounced")}
+_WAIT_FOR: Final = {"bounced": "sent"}
+_BOUNCES: Final = {"hard": _bits("bounced"), "block": _bits("bounced")}
 
 
 class Codes:

@@ -15,16 +15,17 @@ from features.hashrows import HashRows, Keys
 
 Ints = NDArray[np.int64]
 
-NEVER: Final = np.iinfo(np.int64).max
+NEVER: Final = int(np.iinfo(np.int32).max)
 """The place of what has not happened."""
 BEFORE: Final = -1
 """The place of what happened before this batch."""
 KEPT: Final = 600_000
 """Keys of deliveries that are remembered at most, some 60 MB; at that number the older half is forgotten."""
 
-OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed", "bounced_hard")
+OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed")
 """What is counted of a delivery, in the order of their bits."""
 _COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of")
+_MANY: Final = len(OUTCOMES)
 _ATTEMPTED: Final = OUTCOMES.index("attempted")
 DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
 
@@ -145,8 +146,8 @@ class Deliveries:
         rows = self._rows_of(keys, first, arrived)
         rows, which = np.unique(rows, return_inverse=True)
         group = which[group]
-        outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(8)], 1)
-        had = (self._outcomes[rows][:, None] >> np.arange(8, dtype=np.uint8)) & 1 == 1
+        outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(_MANY)], 1)
+        had = (self._outcomes[rows][:, None] >> np.arange(_MANY, dtype=np.uint8)) & 1 == 1
         outcome_at[had] = BEFORE
         known_at = np.stack([_first(group, arrived.codes[:, d] >= 0, len(rows)) for d in range(len(DIMENSIONS))], 1)
         codes = self._codes[rows].astype(np.int64)
@@ -154,7 +155,7 @@ class Deliveries:
         codes = np.where(codes >= 0, codes, np.where(known_at < NEVER, arrived.codes[told, np.arange(5)], -1))
         known_at[self._codes[rows] >= 0] = BEFORE
 
-        self._outcomes[rows] |= ((outcome_at < NEVER) << np.arange(8)).sum(1).astype(np.uint8)
+        self._outcomes[rows] |= ((outcome_at < NEVER) << np.arange(_MANY)).sum(1).astype(np.uint8)
         self._codes[rows] = codes
         tried_at = outcome_at[:, _ATTEMPTED]
         tried_now = (tried_at >= 0) & (tried_at < NEVER)
@@ -166,7 +167,7 @@ class Deliveries:
     def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], Ints]:
         """(outcomes, codes, ordinals) of all rows as they were after the event at a place of the last batch."""
         outcomes, codes = self._outcomes[: self._used].copy(), self._codes[: self._used].copy()
-        bits = ((touched.outcome_at <= place) << np.arange(8)).sum(1).astype(np.uint8)
+        bits = ((touched.outcome_at <= place) << np.arange(_MANY)).sum(1).astype(np.uint8)
         outcomes[touched.rows] = bits
         codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1)
         return outcomes, codes, self._ordinal[: self._used]
@@ -236,9 +237,9 @@ class Deliveries:
         self._codes = np.concatenate([self._codes, np.full((more, len(DIMENSIONS)), -1, np.int32)])
 
 
-def _first(group: Ints, chosen: NDArray[np.bool_], groups: int) -> Ints:
+def _first(group: Ints, chosen: NDArray[np.bool_], groups: int) -> NDArray[Any]:
     """The place of the first chosen event of each group; `NEVER` where there is none."""
-    found = np.full(groups, NEVER, np.int64)
+    found = np.full(groups, NEVER, np.int32)
     places = np.flatnonzero(chosen)[::-1]
     found[group[places]] = places  # of several assignments the last stays: the earliest place
     return found

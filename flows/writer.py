@@ -189,7 +189,7 @@ class Writer:
         position = self._landed.get(file.source, 0)
         guard = ReplayGuard(self.settings.guard, log if live else None)
         block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
-        watch = guard.watch if self.settings.guard.replay else None
+        watch = guard.watch if live or self.settings.guard.replay else None
         if watch and position and next(file.works(position, block), None) is not None:
             self._watch_again(file, guard, position, block)
         works = file.works(position, block, None if self.pace is not None else self.decode.ahead, watch)

@@ -15,6 +15,7 @@ from schemas.failures import LakeLocked, OutpulseError, SettingsError
 
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h of the GNU C library
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 PARENT: Final = "OUTPULSE_PARENT_PID"
 """Set for supervised parts: they end when this process is gone."""
 
@@ -55,6 +56,7 @@ def give_memory_back() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 2**20)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**20)
+        libc.mallopt(_M_ARENA_MAX, 2)
 
 
 def run_gateway(home: Home, *, port: int | None, demo: bool) -> int:

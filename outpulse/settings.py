@@ -189,14 +189,14 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[guard]`: rules that are `off`, other `tolerances` by the rule's name (rates above 0, below 1).
 
     `alpha` is the probability at most that a rule ever pauses any healthy scope; `slow_share` what a slowed scope may
-    still send, 0..1; `replay` whether replayed files are watched too.
+    still send, 0..1; `replay` whether replayed files are watched too (with `--live` they always are).
     """
 
     off: list[str] = []
     tolerances: dict[str, float] = {}
     alpha: float = 0.01
     slow_share: float = 0.25
-    replay: bool = True
+    replay: bool = False
 
     def __post_init__(self) -> None:
         if not all(0 < rate < 1 for rate in (self.alpha, self.slow_share, *self.tolerances.values())):

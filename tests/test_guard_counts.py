@@ -33,7 +33,7 @@ KIND_SAYS: dict[str, set[str]] = {
     "meeting_booked": set(),
 }
 BOUNCE_SAYS: dict[str | None, set[str]] = {
-    "hard": {"bounced", "bounced_hard"},
+    "hard": {"bounced"},
     "block": {"bounced"},
     "soft": set(),
     None: set(),
@@ -111,7 +111,7 @@ class Recount:
                 known = max((delivery["known"][dimension] for dimension in wanted), default=-1)
                 chosen = tuple(delivery["values"][dimension] for dimension in wanted)
                 for outcome, at in delivery["outcomes"].items():
-                    sent = delivery["outcomes"].get("sent") if outcome in {"bounced", "bounced_hard"} else -1
+                    sent = delivery["outcomes"].get("sent") if outcome == "bounced" else -1
                     if sent is not None and max(at, known, sent) == place:
                         yield place, outcome, kind, chosen
 

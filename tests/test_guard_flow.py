@@ -116,7 +116,7 @@ def test_a_replay_decides_the_same_as_live_and_says_nothing_to_the_dispatcher(ho
     file.write_bytes(b"\n".join(msgspec.json.encode(event) for event in events))
     other = tmp_path / "replayed"
 
-    assert run("replay", str(file), "--home", str(other)).returncode == 0
+    assert run("replay", str(file), "--home", str(other), env={"OUTPULSE_GUARD__REPLAY": "true"}).returncode == 0
     assert rows(other, DECISIONS) == sorted(told(commands(home)), key=lambda row: rows(other, DECISIONS).index(row))
     assert rows(other, "SELECT DISTINCT decided_by FROM pauses") == [("replay",)]
     assert commands(other) == []
