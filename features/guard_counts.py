@@ -157,9 +157,10 @@ def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
 
 def _column(facts: pa.Table, dimension: str) -> pa.ChunkedArray:
     """A dimension as scopes compare it: senders and domains in lower case."""
-    if dimension == "recipient_domain":
-        return _domain(facts["recipient"])
-    return pc.utf8_lower(facts[dimension]) if dimension == "sender" else facts[dimension]
+    found = _domain(facts["recipient"]) if dimension == "recipient_domain" else facts[dimension]
+    if dimension in {"sender", "recipient_domain"}:
+        found = pc.utf8_trim_whitespace(pc.utf8_lower(found))
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(found), ""), pa.scalar(None, pa.string()), found)
 
 
 def _domain(column: pa.ChunkedArray) -> pa.ChunkedArray:

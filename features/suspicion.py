@@ -27,6 +27,9 @@ EARLY_MS: Final = 10_000
 EARLY_LINKS: Final = 2
 """This many different links within `EARLY_MS` of the delivery."""
 
+_MOST_CLICKS: Final = 200
+"""Clicks of a delivery that are compared with one another, the earliest: a shared link may have thousands."""
+
 _BIT: Final = {name: 1 << position for position, name in enumerate(REASONS)}
 _HUMAN: Final = "kind IN ('opened', 'clicked') AND is_machine IS NOT TRUE"
 
@@ -59,7 +62,8 @@ def folds() -> str:
     return f"""coalesce(bit_or(marks), 0) AS event_marks,
         min(CASE WHEN kind = 'delivered' THEN epoch_ms(occurred_at) END) AS delivered_ms,
         min(CASE WHEN kind = 'opened' AND {_HUMAN} THEN epoch_ms(occurred_at) END) AS opened_ms,
-        list({{'at': epoch_ms(occurred_at), 'url': url}}) FILTER (kind = 'clicked' AND {_HUMAN}) AS clicks"""
+        list_sort(list_distinct(list({{'at': epoch_ms(occurred_at), 'url': url}})
+            FILTER (kind = 'clicked' AND {_HUMAN})))[:{_MOST_CLICKS}] AS clicks"""
 
 
 def marks() -> str:

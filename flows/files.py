@@ -96,6 +96,7 @@ class EventFile:
                 yield work
 
     def _blocks(self, position: int, block_bytes: int) -> Iterator[Work]:
+        self._fault = None
         with self._opened() as file:
             _skip(file, position)
             rest = b""

@@ -140,6 +140,7 @@ class GuardStep:
         self._positions: dict[str, int] = load_state(home, watch.guard)
         self._saved_at = time.monotonic()
         self._is_dirty = False
+        self._is_whole = True
 
     @property
     def positions(self) -> Mapping[str, int]:
@@ -148,6 +149,7 @@ class GuardStep:
 
     def __call__(self, batch: GuardBatch) -> None:
         """Watches one batch; durable when it returns."""
+        self._is_whole = False  # until what was decided is on disk, the state must not be saved
         verdicts = self._watch(batch)
         if verdicts.commands:
             self._log.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
@@ -159,12 +161,13 @@ class GuardStep:
             self._is_dirty = True
             stream, _, partition = name.partition("/")
             self._log.mark(NAME, stream, int(partition or 0), position)
+        self._is_whole = True
         if verdicts.is_heeded or time.monotonic() - self._saved_at > _SNAPSHOT_SECONDS:
             self.save()
 
     def save(self) -> None:
         """Writes a snapshot, if there is anything new; at once whole or not at all."""
-        if not self._is_dirty:
+        if not self._is_dirty or not self._is_whole:
             return
         save_state(self._home, self._watch.guard, self._positions)
         self._saved_at = time.monotonic()

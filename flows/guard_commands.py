@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from control.commands import canonical
-from control.scopes import Scope
+from control.scopes import Scope, address
 from features.guard import Decision
 from features.guard_words import percent, why
 from schemas.events import Command, CommandAction, ResultRow
@@ -109,7 +109,7 @@ def suppressions(facts: pa.Table, by: str) -> list[Command]:
     found = facts.filter(chosen)
     commands = []
     for place, row in enumerate(found.select(names).to_pylist()):
-        if row["contact_id"] is None and row["recipient"] is None:
+        if not row["contact_id"] and not address(row["recipient"] or ""):
             continue
         occurred_at = _instant(found, place)
         key = "\x1f".join(("suppress", *(str(row[name]) for name in names)))

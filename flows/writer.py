@@ -197,12 +197,14 @@ class Writer:
 
     def _watch_again(self, file: EventFile, guard: ReplayGuard, position: int, block: int) -> None:
         """What of a file has landed before a crash, for the guard alone; its decisions have landed too."""
+        decode = DecodeWork()  # of its own: another file may be decoded meanwhile
         for work in file.works(0, block):
             landed = int(np.searchsorted(work.at, position))
-            if not landed:
+            if landed:
+                part = replace(work, lines=work.lines[:landed], at=work.at[:landed], decoded=None, watch=None)
+                guard.watch(decode.ahead(part).facts)
+            if work.cursors[file.source] >= position:
                 return
-            part = replace(work, lines=work.lines[:landed], at=work.at[:landed], decoded=None, watch=None)
-            guard.watch(self.decode.ahead(part).facts)
 
     def _due_part(self, replay: _Replay, work: Work, pace: float) -> Work | None:
         """The first events of a paced file's micro-batch, up to one that lies in the future; the rest is held."""

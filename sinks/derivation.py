@@ -46,7 +46,8 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     linked = has_orphans and update_links(connection, since)
     if since and linked:
         _touch_with_links(connection, since)
-    parts = 1 + fresh // _PART_DELIVERIES
+    # Where links move facts, a delivery's old and new facts may lie in two parts: then all is one.
+    parts = 1 if since and linked else 1 + fresh // _PART_DELIVERIES
     for part in range(parts):
         mine = f"% {parts} = {part}" if parts > 1 else ""
         if not since:

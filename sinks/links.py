@@ -61,11 +61,13 @@ def update_links(connection: duckdb.DuckDBPyConnection, since: int) -> bool:
         SELECT alias, mail FROM fresh WHERE delivery = alias AND mail IS NOT NULL
         UNION SELECT delivery, mail FROM store.facts
             WHERE mail IS NOT NULL AND delivery IN (SELECT alias FROM fresh WHERE delivery <> alias)
+        UNION SELECT delivery, mail FROM store.facts
+            WHERE mail IS NOT NULL AND delivery IN (SELECT delivery FROM asking)
         UNION SELECT delivery, NULL FROM asking""")
     run(f"CREATE OR REPLACE TEMP TABLE links_new AS {_named('affected')}")
     if run("SELECT count(*) > 0 FROM asking").fetchone() == (True,):
         _find_messages(connection)
-        run(f"INSERT INTO links_new {_answered()}")
+        run(f"INSERT INTO links_new SELECT * FROM ({_answered()}) WHERE alias NOT IN (SELECT alias FROM links_new)")
     run("""CREATE OR REPLACE TEMP TABLE links_old AS
         SELECT alias, linked FROM store.links WHERE alias IN (SELECT alias FROM affected)""")
     run("CREATE OR REPLACE TEMP TABLE links_gone AS FROM links_old EXCEPT FROM links_new")

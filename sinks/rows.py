@@ -84,15 +84,17 @@ def read_result(raw: bytes) -> Result:
     """
     try:
         found = _READ_RESULT(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEvent("result unusable", str(error)) from None
     struct = TABLES.get(found.table) if found.table in RESULT_TABLES else None
     if struct is None:
         raise BadEvent("result unusable", f"table {found.table[:80]!r}, valid are {', '.join(RESULT_TABLES)}")
     try:
-        return found.table, msgspec.convert(found.row, struct, strict=False)
-    except msgspec.ValidationError as error:
+        row = msgspec.convert(found.row, struct, strict=False)
+        arrow_table(struct, [row])
+    except (ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise BadEvent("result unusable", f"{found.table}: {error}") from None
+    return found.table, row
 
 
 def result_rows(results: Sequence[Result]) -> dict[str, Any]:
