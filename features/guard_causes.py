@@ -18,8 +18,8 @@ Mask = NDArray[np.bool_]
 NARROWER: Final[dict[str, tuple[str, ...]]] = {
     "all": ("campaign", "sender", "domain", "campaign,step", "campaign,variant", "sender,domain"),
     "campaign": ("campaign,step", "campaign,variant", "sender,domain"),
-    "sender": ("sender,domain",),
-    "domain": ("sender,domain",),
+    "sender": ("sender,domain", "campaign", "campaign,step", "campaign,variant"),
+    "domain": ("sender,domain", "campaign", "campaign,step", "campaign,variant"),
     "campaign,step": (),
     "campaign,variant": (),
     "sender,domain": (),

@@ -17,6 +17,7 @@ from flows.guard import FOLDER
 from flows.run import run_flows
 from outpulse.settings import GuardSettings, Settings
 from schemas.events import Command, CommandAction, Event, LoggedEvent, Origin, Stream
+from schemas.failures import LogError
 from schemas.identity import event_key
 from tests.lakes import rows
 from tests.processes import kill, run, start
@@ -163,3 +164,38 @@ def test_a_guard_that_is_killed_again_and_again_misses_nothing_and_says_nothing_
 
     assert told(commands(place)) == told(commands(home / "whole"))
     assert len(commands(place)) == len(commands(home / "whole"))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"recipient": " "}, {"recipient": "bob@"}, {"campaign_id": ""}, {"sender": " ", "variant": ""}]
+)
+def test_odd_values_stop_neither_the_flow_nor_the_guard(home: Path, odd: dict[str, str]) -> None:
+    strange = [
+        event | odd | {"event_id": f"odd-{n}-{event['kind']}", "delivery_id": f"odd-{n}"}
+        for n in range(12)
+        for event in message(n, "bounced")
+    ]
+    log_events(home, strange + storm())
+    watch(home)
+
+    assert any(c.action is CommandAction.PAUSE for c in commands(home))
+
+
+def test_a_decision_that_could_not_be_appended_is_made_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_events(home, storm(9)[:5])
+    watch(home)
+    log_events(home, storm(9)[5:])
+    real = SqliteLog.append
+
+    def fails(self: SqliteLog, stream: str, records: list[Record]) -> list[int]:
+        if stream == Stream.CONTROL:
+            raise LogError("the disk is full")
+        return real(self, stream, records)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteLog, "append", fails)
+        with pytest.raises(LogError):
+            watch(home)
+    watch(home)
+
+    assert any(c.action is CommandAction.PAUSE for c in commands(home))

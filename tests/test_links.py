@@ -135,3 +135,27 @@ def test_a_reply_that_names_our_own_message_as_its_own_belongs_to_it(home: Path)
     land(home, works([told, sent("d1", "m1"), newer], [1]))
 
     assert rows(home, FOUND) == [("d1", "replied"), ("d2", "delivered")]
+
+
+def test_a_reply_with_the_ids_of_one_delivery_and_the_author_of_another_is_counted_once(home: Path) -> None:
+    opened = {**sent("", "m1@h"), "event_id": "o", "kind": "opened", "delivery_id": None}
+    told = {**reply(**{"from": "zoe@firm.example", "in_reply_to": "m1@h"}), "provider": "ses", "message_id": "m1@h"}
+    told |= {"recipient": "ada@firm.example"}
+    events = [sent("d1", "m1@h"), sent("d2", "m1@h", recipient="zoe@firm.example"), opened, told]
+    found = []
+    for number, (order, size) in enumerate([(events, 4), (events, 1), (events[::-1], 4), (events[::-1], 1)]):
+        land(home / str(number), works(order, [size]))
+        place = home / str(number)
+        found.append(
+            (
+                rows(place, "SELECT delivery_id, events FROM message_deliveries ORDER BY 1"),
+                rows(
+                    place, "SELECT sum(deliveries)::INT, sum(responses_received)::INT FROM campaign_performance_metrics"
+                ),
+                rows(place, "SELECT count(*) FROM response_intelligence"),
+            )
+        )
+
+    assert found == [found[0]] * 4
+    assert sum(events for _, events in found[0][0]) == 4
+    assert found[0][1:] == ([(2, 1)], [(1,)])
