@@ -9,8 +9,9 @@ a person says is in a snapshot before the next event is looked at, so that it st
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -88,7 +89,11 @@ class WatchEvents:
         self._slow_share = slow_share
         self._by = by
         self._suppresses = suppresses
-        self._decoder = Decoder(logged=True)
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        """For the log's lines; a replay brings facts."""
+        return Decoder(logged=True)
 
     def __call__(self, batch: GuardBatch) -> Verdicts:
         """Watches one batch."""
@@ -243,8 +248,3 @@ def build(flow: Dataflow, source: Source[GuardBatch], sink: Sink[GuardBatch]) ->
     # GuardBatch(partition=0, events=[Stored(offset=1, value=b"...")]) or GuardBatch(commands=[Stored(...)])
     op.output("watch_and_command", batches, sink)
     return flow
-
-
-def run_plainly(batches: Iterable[GuardBatch], watch: WatchEvents) -> list[Command]:
-    """The same watching in a plain loop: the commands that it makes."""
-    return [command for batch in batches for command in watch(batch).commands]

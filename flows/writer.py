@@ -187,12 +187,14 @@ class Writer:
         live = bool(job.args.get("live")) if job else self.live is not None
         log = self.live or self.log
         position = self._landed.get(file.source, 0)
-        guard = ReplayGuard(self.settings.guard, log if live else None)
+        is_watched = live or self.settings.guard.replay
+        guard = ReplayGuard(self.settings.guard, log if live else None) if is_watched else None
         block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
-        watch = guard.watch if live or self.settings.guard.replay else None
-        if watch and position and next(file.works(position, block), None) is not None:
+        if guard and position and next(file.works(position, block), None) is not None:
             self._watch_again(file, guard, position, block)
-        works = file.works(position, block, None if self.pace is not None else self.decode.ahead, watch)
+        works = file.works(
+            position, block, None if self.pace is not None else self.decode.ahead, guard.watch if guard else None
+        )
         return _Replay(file, works, job, position)
 
     def _watch_again(self, file: EventFile, guard: ReplayGuard, position: int, block: int) -> None:
