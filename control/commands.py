@@ -18,6 +18,8 @@ ABOUT_PEOPLE: Final = frozenset({CommandAction.SUPPRESS, CommandAction.UNSUPPRES
 ALL_CHANNELS: Final = "all"
 CHANNELS: Final = (ALL_CHANNELS, *Channel)
 """What a suppression may be limited to."""
+PROBATION: Final = "probation"
+"""The metric of a `slow` command by which a scope goes on with a small share, judged anew."""
 PARTITION: Final = 0
 """The control stream is never split: its order decides what holds."""
 
@@ -91,6 +93,11 @@ def _of_a_scope(command: Command) -> dict[str, Any]:
         raise ValueError(f"send_share {share}, valid is 0 to 1")
     changes = {"scope_kind": scope.kind, "scope_value": scope.value, "send_share": float(share)}
     return {name: value for name, value in changes.items() if getattr(command, name) != value}
+
+
+def is_probation(command: Command) -> bool:
+    """Whether a command begins a probation."""
+    return command.action is CommandAction.SLOW and command.metric == PROBATION
 
 
 def record_of(command: Command) -> Record:

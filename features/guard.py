@@ -277,7 +277,7 @@ class Guard:
             values=self._values_of(stopped_kind, codes),
             hits=found.hits,
             trials=found.trials,
-            evidence=float(np.exp(min(max(look["log_limit"], look["log_shift"]), 700.0))),
+            evidence=float(np.exp(min(look["log_limit" if is_limit else "log_shift"], 700.0))),
             low=low,
             high=high,
             detector="limit" if is_limit else "shift",

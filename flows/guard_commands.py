@@ -13,7 +13,7 @@ from control.commands import canonical
 from control.scopes import Scope, address
 from features.guard import Decision
 from features.guard_words import percent, why
-from schemas.events import Command, CommandAction, ResultRow
+from schemas.events import Command, CommandAction, Detector, ResultRow
 from schemas.identifiers import external_id, uuid7_of
 from schemas.instants import from_epoch_ms, parse_ms
 from schemas.tables import OptimizationAction, OptimizationStatus, OptimizationTrigger
@@ -62,6 +62,7 @@ def decided(decision: Decision, facts: pa.Table, slow_share: float, by: str) -> 
             trials=decision.trials,
             hits=decision.hits,
             caused_by=event_id,
+            detector=Detector(decision.detector),
         )
     )
     return Outcome(command, None if decision.severity == "warn" else _action(decision, command))

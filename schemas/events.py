@@ -175,12 +175,22 @@ class CommandAction(StrEnum):
     UNSUPPRESS = "unsuppress"
 
 
+class Detector(StrEnum):
+    """What the guard decided by: a rate above its tolerance, a rate that changed, or the evidence of a probation."""
+
+    LIMIT = "limit"
+    SHIFT = "shift"
+    PROBATION = "probation"
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What the guard or a person tells the dispatcher, in the `control` stream; its log key is `id`.
 
     `scope_kind` and `scope_value` are as `control.scopes` writes them; a suppression has none, but `contact_id`,
     `recipient` or both, and `channel` (None is all). `send_share` counts for `slow` only. `occurred_at` is the event time,
-    `decided_at` the wall clock of the decision. `evidence` is the e-value, `observed_rate` is `hits` / `trials`.
+    `decided_at` the wall clock of the decision. `evidence` is the e-value, `observed_rate` is `hits` / `trials`;
+    `detector` says what the e-value is about, None for people. A person's `slow` with `metric` "probation" puts the scope
+    on probation by `rule`.
     """
 
     id: str
@@ -203,6 +213,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     channel: str | None = None
     contact_id: str | None = None
     recipient: str | None = None
+    detector: Detector | None = None
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

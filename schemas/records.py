@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.events import Event, Origin
+from schemas.events import Detector, Event, Origin
 
 Json = Annotated[str, msgspec.Meta(extra={"sql": "JSON"})]
 """JSON text in a column of type JSON."""
@@ -187,6 +187,9 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     why: Annotated[str, about("the reason in words")]
     control_offset: Annotated[
         int | None, about("place in the control stream; null for a replay's, which do not hold")
+    ] = None
+    detector: Annotated[
+        Detector | None, about("what the guard decided by; null for a person's decision, and for older ones")
     ] = None
 
 

@@ -73,6 +73,7 @@ def pause_row(offset: int | None, command: Command) -> Pause:
         decided_by=command.decided_by,
         why=command.why,
         control_offset=offset,
+        detector=command.detector,
     )
 
 

@@ -7,7 +7,7 @@ from features.deliveries import COHORT_KEYS, COUNTS
 from schemas.derive import ddl
 from schemas.tables import TABLES
 
-LAKE_FORMAT: Final = 3
+LAKE_FORMAT: Final = 4
 """Raised when the store's tables change shape; a lake of a higher format is refused."""
 
 FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
@@ -105,6 +105,7 @@ _UPGRADES: Final = {
         "DROP TABLE store.orphans",
     ),
     2: ("ALTER TABLE pauses ADD COLUMN IF NOT EXISTS control_offset BIGINT",),
+    3: ("ALTER TABLE pauses ADD COLUMN IF NOT EXISTS detector VARCHAR",),
 }
 """What brings a lake of a format to the next one; hashes and derived figures are then made anew."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from control.commands import canonical
 from control.scopes import parse_scope
-from schemas.events import Command, CommandAction
+from schemas.events import Command, CommandAction, Detector
 from schemas.records import AlertSeverity
 from sinks.alerts.messages import text_of
 from sinks.alerts.notices import Notice, notice_of, notice_of_row, odds
@@ -61,6 +61,45 @@ def test_each_action_has_its_severity_and_its_words(action: str, severity: str, 
     notice = notice_of(canonical(msgspec.structs.replace(GUARD, **changes)))
     assert (notice.severity, notice.title) == (severity, title)
     assert said(**changes)[1]["What was stopped"] == stopped
+
+
+@pytest.mark.parametrize(
+    ("changes", "sure"),
+    [
+        pytest.param(
+            {"detector": Detector.LIMIT}, "less than 1 in 120 healthy senders would ever show this", id="limit"
+        ),
+        pytest.param(
+            {"detector": Detector.SHIFT},
+            "that it got worse: less than 1 in 120 senders with a steady healthy rate would look so in their first million "
+            "messages; that it is above 5% now is likely, not proven",
+            id="shift",
+        ),
+        pytest.param(
+            {"detector": Detector.PROBATION},
+            "less than 1 in 120 senders that are healthy again would fail their probation so",
+            id="failed probation",
+        ),
+        pytest.param(
+            {"detector": Detector.PROBATION, "action": CommandAction.RESUME},
+            "less than 1 in 120 senders still above 5% would look so clean on probation",
+            id="passed probation",
+        ),
+    ],
+)
+def test_how_sure_is_what_the_detector_guarantees(changes: dict[str, object], sure: str) -> None:
+    assert said(**changes)[1]["How sure"] == sure
+
+
+def test_a_probation_says_what_goes_out_and_that_the_guard_decides() -> None:
+    title, lines = said(
+        action=CommandAction.SLOW, send_share=0.05, metric="probation", trials=None, hits=None, evidence=None,
+        detector=Detector.PROBATION, why="24 hours have passed since the pause",
+    )  # fmt: skip
+    assert title == "On probation with 5%: sender:ida@out.example,domain:firm.example (bounces)"
+    assert "How sure" not in lines
+    assert lines["What was stopped"] == "all but 5% of what ida@out.example sends to firm.example"
+    assert lines["What to do"].startswith("nothing; the guard lets it go or stops it again")
 
 
 @pytest.mark.parametrize(

@@ -357,7 +357,8 @@ CREATE TABLE "pauses" (
     "decided_at" TIMESTAMPTZ NOT NULL,  -- wall clock of the decision, UTC; differs between passes over one log
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
     "why" VARCHAR NOT NULL,  -- the reason in words
-    "control_offset" BIGINT  -- place in the control stream; null for a replay's, which do not hold
+    "control_offset" BIGINT,  -- place in the control stream; null for a replay's, which do not hold
+    "detector" VARCHAR  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
 );
 
 -- One decision about what may be sent, the guard's or a person's; `active_pauses` has those that hold now.
@@ -379,7 +380,8 @@ CREATE TABLE "active_pauses" (
     "decided_at" TIMESTAMPTZ NOT NULL,  -- wall clock of the decision, UTC; differs between passes over one log
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
     "why" VARCHAR NOT NULL,  -- the reason in words
-    "control_offset" BIGINT  -- place in the control stream; null for a replay's, which do not hold
+    "control_offset" BIGINT,  -- place in the control stream; null for a replay's, which do not hold
+    "detector" VARCHAR  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
 );
 
 -- One message to people, mostly about a pause.

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 
+from control.commands import is_probation
 from control.scopes import Scope, scope_of
-from schemas.events import Command, CommandAction
+from schemas.events import Command, CommandAction, Detector
 from schemas.identifiers import external_id
 from schemas.instants import parse_ms
 from schemas.records import AlertSeverity
@@ -115,6 +116,8 @@ def _title(command: Command, scope: Scope) -> str:
         CommandAction.PAUSE: "Paused",
         CommandAction.RESUME: "Resumed",
     }[command.action]
+    if is_probation(command):
+        what = f"On probation with {_percent(command.send_share)}"
     rule = f" ({command.rule})" if command.rule else ""
     return f"{what}: {scope.text}{rule}"
 
@@ -143,7 +146,18 @@ def _sure(command: Command, scope: Scope) -> str | None:
     if command.evidence is None:
         return None if command.decided_by in _GUARDS else "it was a person's decision"
     which = {"campaign": "campaigns", "sender": "senders", "domain": "domains"}.get(scope.kinds[0], "campaigns")
-    return f"less than 1 in {odds(command.evidence)} healthy {which} would ever show this"
+    chance = f"less than 1 in {odds(command.evidence)}"
+    tolerated = "what is tolerated" if command.tolerance is None else _percent(command.tolerance)
+    if command.detector is Detector.SHIFT:
+        return (
+            f"that it got worse: {chance} {which} with a steady healthy rate would look so in their first million "
+            f"messages; that it is above {tolerated} now is likely, not proven"
+        )
+    if command.detector is Detector.PROBATION and command.action is CommandAction.RESUME:
+        return f"{chance} {which} still above {tolerated} would look so clean on probation"
+    if command.detector is Detector.PROBATION:
+        return f"{chance} {which} that are healthy again would fail their probation so"
+    return f"{chance} healthy {which} would ever show this"
 
 
 def odds(evidence: float) -> str:
@@ -188,6 +202,11 @@ def _covered(scope: Scope) -> str:
 def _mend(command: Command, scope: Scope) -> str:
     if command.action is CommandAction.RESUME:
         return "nothing; the guard goes on watching"
+    if is_probation(command):
+        return (
+            f"nothing; the guard lets it go or stops it again by what these messages do. To end it yourself: "
+            f'outpulse resume {shlex.quote(scope.text)} --why "..."'
+        )
     rule = f"{command.rule or ''} {command.metric or ''}".lower()
     mend = next((mend for word, mend in _MENDS.items() if word in rule), "look at `outpulse pauses`")
     if command.action is CommandAction.WARN:
