@@ -10,26 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from features import evidence, guard_budget, guard_limit, guard_numbers
+from features import guard_budget, guard_limit
 from features.guard_causes import Causes, Look
 from features.guard_counts import KINDS, SCOPE_KINDS, Counted, Counter
-from features.guard_memory import DIMENSIONS, NEVER, Ints, Touched
+from features.guard_memory import DIMENSIONS, Touched
+from features.guard_watch import OUTCOMES_OF, Watch, weigh
 from features.tolerances import Rule
 
 Values = tuple[str, ...]
-OUTCOMES_OF: Final[Mapping[str, tuple[str, str]]] = {
-    # what a rule's hits and trials are called in `guard_memory.OUTCOMES`
-    "bounces": ("bounced", "sent"),
-    "complaints": ("complained", "delivered"),
-    "complaints_early": ("complained", "delivered"),
-    "failures": ("failed", "attempted"),
-    "unsubscribes": ("unsubscribed", "delivered"),
-}
-"""Rules that the running guard knows how to count."""
-_STATE: Final = ("evidence", "numbers", "is_numbered", "reached", "again_at")
-_UNKNOWN: Final = np.iinfo(np.uint32).max
 _MORE: Final = 1.1
 """A scope that was looked into in vain is looked into again when its hits have grown so much."""
 
@@ -56,107 +45,6 @@ class Decision(NamedTuple):
     since_trials: int
 
 
-class _Watch:
-    """One rule over all scopes."""
-
-    def __init__(self, rule: Rule, before: "Sequence[_Watch]" = ()) -> None:
-        self.rule = rule
-        self.evidence = evidence.fresh(0)
-        self.numbers = guard_numbers.unnumbered(0)
-        self.is_numbered = np.zeros(0, np.bool_)
-        self.reached = np.zeros(0, np.int8)
-        self.again_at = np.zeros(0, np.int64)
-        self.most = guard_budget.SEVERITIES.index(rule.most)
-        self.looks = (np.zeros(0, evidence.LOOK), np.empty(0, np.int64), np.empty(0, np.int64))
-        self.follows = next((one for one in before if _counts_the_same(one.rule, rule)), None)
-
-    def grow(self, scopes: int) -> None:
-        """Makes room for scopes."""
-        if scopes <= len(self.evidence):
-            return
-        more = max(scopes, 2 * len(self.evidence), 256) - len(self.evidence)
-        self.evidence = np.concatenate([self.evidence, evidence.fresh(more)])
-        self.numbers = np.concatenate([self.numbers, guard_numbers.unnumbered(more)])
-        self.is_numbered = np.append(self.is_numbered, np.zeros(more, np.bool_))
-        self.reached = np.append(self.reached, np.zeros(more, np.int8))
-        self.again_at = np.append(self.again_at, np.zeros(more, np.int64))
-
-    def forget(self, scope: int) -> None:
-        """Watches a scope anew."""
-        self.evidence[scope] = np.zeros((), evidence.EVIDENCE)
-        self.numbers[scope] = np.zeros((), guard_numbers.NUMBERS)
-        self.is_numbered[scope] = False
-        self.reached[scope] = 0
-        self.again_at[scope] = 0
-
-    def dump(self) -> dict[str, NDArray[Any]]:
-        """The state as arrays."""
-        return {name: getattr(self, name) for name in _STATE}
-
-    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Takes a state over."""
-        for name in _STATE:
-            setattr(self, name, arrays[name].copy())
-
-    def follow(self) -> tuple[NDArray[np.void], Ints, Ints]:
-        """The looks of the rule that counts the same, weighed by this rule's tolerance."""
-        assert self.follows is not None  # noqa: S101 - asked for only then
-        looks, scope, at = self.follows.looks
-        looks = looks.copy()
-        looks["log_limit"] = guard_limit.log_above(looks["hits"], looks["trials"], self.rule.tolerance)
-        return looks, scope, at
-
-    def take(self, trials: Counted, hits: Counted, seen: int) -> tuple[NDArray[np.void], Ints, Ints]:
-        """Weighs a batch; gives the looks at hits with their scopes and places. `seen` events came before the batch."""
-        scopes = len(self.evidence)
-        first_hit = np.full(scopes, NEVER, np.int32)
-        np.minimum.at(first_hit, hits.scope, hits.at)
-        # Until its first hit a scope needs no more than a number of trials; most scopes never have one.
-        is_plain = ~self.is_numbered[trials.scope] & (trials.at < first_hit[trials.scope])
-        self.evidence["trials"] += np.bincount(trials.scope[is_plain], minlength=scopes).astype(np.uint32)
-        fresh = np.flatnonzero((first_hit < NEVER) & ~self.is_numbered)
-        self._number(fresh, seen + first_hit[fresh].astype(np.int64))
-        rest = Counted(trials.at[~is_plain], trials.scope[~is_plain], trials.ordinal[~is_plain])
-        touched = np.zeros(scopes, np.bool_)
-        touched[rest.scope] = touched[hits.scope] = True
-        rows = np.flatnonzero(touched)
-        if len(rows):
-            self.looks = self._weigh(rows, rest, hits)
-        else:
-            self.looks = (np.zeros(0, evidence.LOOK), rows, rows)
-        return self.looks
-
-    def _number(self, rows: Ints, seen: Ints) -> None:
-        """From their first hit on, scopes know which trials are new; those before count as old."""
-        self.numbers["trials"][rows] = self.evidence["trials"][rows]
-        self.numbers["highest"][rows] = seen
-        self.numbers["began"][rows] = _UNKNOWN
-        self.is_numbered[rows] = True
-
-    def _weigh(self, rows: Ints, trials: Counted, hits: Counted) -> tuple[NDArray[np.void], Ints, Ints]:
-        at = np.concatenate([trials.at, hits.at])
-        is_hit = np.repeat(np.array([False, True]), [len(trials.at), len(hits.at)])
-        scope = np.concatenate([trials.scope, hits.scope])
-        ordinal = np.concatenate([trials.ordinal, hits.ordinal])
-        # Trials stand before hits: of one event the trial counts first. numpy sorts 16-bit numbers by counting.
-        order = np.argsort(at.astype(np.uint16) if at.max() < 1 << 16 else at, kind="stable")
-        at, is_hit, ordinal = at[order], is_hit[order], ordinal[order]
-        row_of = np.zeros(len(self.evidence), np.int64)
-        row_of[rows] = np.arange(len(rows))
-        row = row_of[scope[order]]
-        tolerance = self.rule.tolerance
-        numbers, number = guard_numbers.number_trials(self.numbers[rows], row, ~is_hit, is_hit, ordinal, tolerance)
-        counts = evidence.Counts(row, (~is_hit).astype(np.int64), is_hit, number)
-        after, looks = evidence.observe(self.evidence[rows], counts, tolerance)
-        self.numbers[rows], self.evidence[rows] = numbers, after
-        return looks, rows[looks["row"]], at[looks["event"]]
-
-
-def _counts_the_same(one: Rule, other: Rule) -> bool:
-    """Whether a rule needs no evidence of its own: the hits and trials of another tell."""
-    return OUTCOMES_OF[one.name] == OUTCOMES_OF[other.name] and other.detectors == ("limit",)
-
-
 class Guard:
     """All rules over all scopes; `take` is called with facts in log order, in any batches."""
 
@@ -164,10 +52,10 @@ class Guard:
         self.counter = Counter(kept)
         self.causes = Causes(self.counter.deliveries)
         self.alpha = alpha
-        self.watches: list[_Watch] = []
+        self.watches: list[Watch] = []
         for rule in rules:
             if rule.is_on and rule.name in OUTCOMES_OF:
-                self.watches.append(_Watch(rule, self.watches))
+                self.watches.append(Watch(rule, self.watches))
         self.told: dict[tuple[str, str, tuple[int, ...]], int] = {}
         self.orders = np.zeros(0, np.int64)
         self.ordered = 0
@@ -212,13 +100,8 @@ class Guard:
 
     def _decided(self, counts: Mapping[str, Counted], touched: Touched, seen: int) -> Iterator[Decision]:
         waiting: list[tuple[int, int, int, int, float, Any]] = []
-        for number, watch in enumerate(self.watches):
-            watch.grow(len(self.counter.scopes))
-            hit, trial = OUTCOMES_OF[watch.rule.name]
-            if watch.follows is not None:
-                looks, scope, at = watch.follow()
-            else:
-                looks, scope, at = watch.take(counts[trial], counts[hit], seen)
+        all_looks = weigh(self.watches, counts, len(self.counter.scopes), seen)
+        for number, (watch, (looks, scope, at)) in enumerate(zip(self.watches, all_looks, strict=True)):
             if not len(looks):
                 continue
             shift = looks["log_shift"] if "shift" in watch.rule.detectors else np.full(len(looks), -np.inf)
@@ -236,7 +119,7 @@ class Guard:
 
     def _look_into(  # all that is known of one look
         self,
-        watch: _Watch,
+        watch: Watch,
         scope: int,
         at: int,
         rung: int,
@@ -248,9 +131,14 @@ class Guard:
         limit_bound, shift_bound = (float(bound) for bound in guard_budget.log_bounds(alpha))
         is_limit = look["log_limit"] / limit_bound >= look["log_shift"] / shift_bound or "shift" not in rule.detectors
         kind = KINDS[self.counter.scopes.kind[scope]]
-        hit, trial = OUTCOMES_OF[rule.name]
         found = self.causes.explain(
-            Look(kind, self.counter.scopes.codes[scope], hit, trial, 0 if is_limit else int(look["since_trials"])),
+            Look(
+                kind,
+                self.counter.scopes.codes[scope],
+                watch.hit,
+                watch.trial,
+                0 if is_limit else int(look["since_trials"]),
+            ),
             rule.tolerance,
             touched,
             at,

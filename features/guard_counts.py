@@ -67,14 +67,12 @@ class Codes:
         self.texts = list(texts)
         self._codes = {text: code for code, text in enumerate(self.texts)}
 
-    def of(self, column: pa.ChunkedArray) -> Ints:
-        """The code of each text; -1 for null. New texts get theirs in the order of the column."""
-        encoded = pc.dictionary_encode(column.combine_chunks())
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        table = np.array([self.code(text) for text in encoded.dictionary.to_pylist()] or [-1], np.int64)
-        indices = np.asarray(pc.fill_null(encoded.indices, -1), np.int64)
-        return np.where(indices >= 0, table[indices], -1)
+    def of(self, column: pa.Array, dimension: str) -> Ints:
+        """The code of each text as scopes compare it; -1 for null. New texts get theirs in the order of the column."""
+        encoded = pc.dictionary_encode(column)
+        texts = (_compared(text, dimension) for text in encoded.dictionary.to_pylist())
+        table = np.array([self.code(text) if text else -1 for text in texts] + [-1], np.int64)
+        return np.asarray(table[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)], np.int64)
 
     def code(self, text: str) -> int:
         """The code of one text."""
@@ -88,6 +86,7 @@ _OWN_DIMENSIONS: Final = tuple(dimension for dimension in DIMENSIONS if dimensio
 NEEDED: Final = (
     "event_id",
     "kind",
+    "channel",
     "occurred_at",
     "provider",
     "delivery_id",
@@ -105,33 +104,37 @@ NEEDED: Final = (
 def arrivals(
     facts: pa.Table, deliveries: Deliveries, codes: Mapping[str, Codes], reporting: dict[str | None, int]
 ) -> Arrived:
-    """Facts (columns of `FACT_SCHEMA`, e-mail only) as what the memory takes in, without those that tell nothing new.
+    """Facts (columns of `FACT_SCHEMA`) as what the memory takes in: e-mail only, without what tells nothing new.
 
     `reporting` holds the providers that report sending; those that turn out to do so are added.
     """
+    is_mail = np.asarray(pc.fill_null(pc.equal(facts["channel"], "email"), fill_value=True))
     bounced = _is(facts["kind"], "bounced")
     told = _looked_up(facts["kind"], _BITS) | np.where(bounced, _looked_up(facts["bounce_class"], _BOUNCES), 0)
-    waits = bounced & _reports(facts, reporting)
+    waits = bounced & _reports(facts, is_mail, reporting)
     outcomes: NDArray[np.uint8] = np.where(waits, told & ~_bits("sent", "attempted"), told).astype(np.uint8)
     mail, address = (np.asarray(pc.fill_null(facts[name], 0), np.uint64) for name in ("mail", "address"))
     message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
     delivery = np.asarray(pc.fill_null(facts["delivery"], 0), np.uint64)
     key = np.where(nameless & (message != 0), message, np.where(delivery != 0, delivery, np.asarray(facts["fact"])))
-    wanted = np.ones(len(key), np.bool_)
-    place = np.arange(len(key))
+    news, wanted = is_mail, is_mail
     if len(deliveries) + len(key) <= deliveries.kept:  # else what is known now may be forgotten before its turn
-        news, wanted = deliveries.asks(key, outcomes)
-        place = np.flatnonzero(news)
-    asked = np.full((len(key), len(DIMENSIONS)), -1, np.int64)
-    whose = facts.select(["recipient", *_OWN_DIMENSIONS]).filter(pa.array(wanted))
-    asked[wanted] = np.stack([codes[dimension].of(_column(whose, dimension)) for dimension in DIMENSIONS], 1)
-    return Arrived(place, key[place], message[place], outcomes[place], asked[place])
+        changes, asks = deliveries.asks(key, outcomes)
+        news, wanted = changes & is_mail, asks & is_mail
+    place = np.flatnonzero(news)
+    asked = np.full((len(DIMENSIONS), len(key)), -1, np.int32)
+    whose = facts.select(["recipient", *_OWN_DIMENSIONS])
+    if not wanted.all():
+        whose = whose.filter(pa.array(wanted))
+    for number, dimension in enumerate(DIMENSIONS):
+        asked[number, wanted] = codes[dimension].of(_texts(whose, dimension), dimension)
+    return Arrived(place, key[place], message[place], outcomes[place], asked[:, place])
 
 
-def _reports(facts: pa.Table, reporting: dict[str | None, int]) -> NDArray[np.bool_]:
-    """Which events are of a provider that has reported a sending before or with them."""
-    sending = np.asarray(pc.is_in(facts["kind"], _SENDING))
+def _reports(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.bool_]:
+    """Which events are of a provider that has reported a sending of mail before or with them."""
+    sending = np.asarray(pc.is_in(facts["kind"], _SENDING)) & is_mail
     encoded = pc.dictionary_encode(facts["provider"].combine_chunks(), null_encoding="encode")
     provider = np.asarray(encoded.indices, np.int64)
     since = np.full(len(encoded.dictionary), NEVER, np.int64)
@@ -155,22 +158,39 @@ def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(pc.equal(column, text), fill_value=False))
 
 
-def _column(facts: pa.Table, dimension: str) -> pa.ChunkedArray:
-    """A dimension as scopes compare it: senders and domains in lower case."""
-    found = _domain(facts["recipient"]) if dimension == "recipient_domain" else facts[dimension]
+def _compared(text: str, dimension: str) -> str:
+    """A dimension's text as scopes compare it: senders and domains in lower case; empty for none."""
     if dimension in {"sender", "recipient_domain"}:
-        found = pc.utf8_trim_whitespace(pc.utf8_lower(found))
-    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(found), ""), pa.scalar(None, pa.string()), found)
+        return text.lower().strip()
+    return text if text.strip() else ""
 
 
-def _domain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What follows the last `@`, in lower case; null where there is none."""
-    parts = pc.split_pattern(pc.utf8_lower(column.combine_chunks()), "@", max_splits=1, reverse=True)
-    has_domain = pc.greater(pc.list_value_length(parts), 1)
-    return pa.chunked_array([pc.list_element(pc.if_else(has_domain, parts, _NO_DOMAIN), 1)])
+def _texts(facts: pa.Table, dimension: str) -> pa.Array:
+    """The column of a dimension."""
+    column = facts["recipient" if dimension == "recipient_domain" else dimension].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
+    return _domains(column) if dimension == "recipient_domain" else column
 
 
-_NO_DOMAIN: Final = pa.scalar([None, None], pa.list_(pa.string()))
+def _domains(addresses: pa.Array) -> pa.Array:
+    """What follows the last `@` of each address; empty where there is none."""
+    count = len(addresses)
+    data = addresses.buffers()[2]
+    if not count or data is None:
+        return pa.array([None] * count, pa.string())
+    ends = np.frombuffer(addresses.buffers()[1], np.int32)[addresses.offset : addresses.offset + count + 1]
+    content = np.frombuffer(data, np.uint8)
+    signs = np.append(-1, np.flatnonzero(content[: ends[-1]] == _AT))  # the bytes of `@` are in no other character
+    last = signs[np.searchsorted(signs, ends[1:]) - 1]
+    starts = np.where(last >= ends[:-1], last + 1, ends[1:])
+    lengths = ends[1:] - starts
+    offsets = np.append(np.int32(0), np.cumsum(lengths, dtype=np.int32))
+    place = np.arange(offsets[-1], dtype=np.int32) + np.repeat((starts - offsets[:-1]).astype(np.int32), lengths)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(content[place]))
+
+
+_AT: Final = ord("@")
 
 
 class Counted(NamedTuple):
@@ -186,6 +206,9 @@ class Scopes:
 
     def __init__(self) -> None:
         self._rows = HashRows()
+        self._direct = {
+            kind: np.full(1, -1, np.int64) for kind, name in enumerate(KINDS) if len(SCOPE_KINDS[name]) < _PAIR
+        }
         self.kind: list[int] = []
         self.codes: list[tuple[int, ...]] = []
 
@@ -204,80 +227,127 @@ class Scopes:
         """Takes scopes over."""
         for kind in range(len(KINDS)):
             mine = np.flatnonzero(arrays["kind"] == kind)
-            self._rows.put(_scope_keys(kind, arrays["codes"][mine]), mine)
+            self._put(kind, arrays["codes"][mine].T, mine)
         self.kind = arrays["kind"].tolist()
         self.codes = list(map(tuple, arrays["codes"].tolist()))
 
-    def find(self, keys: Keys) -> Ints:
-        """The number of each key, -1 for new ones."""
-        return self._rows.find(keys)
+    def find(self, kind: int, codes: Ints) -> Ints:
+        """The number of the scope of each delivery in a kind, from codes of shape (dimensions, deliveries); -1 for new ones."""
+        direct = self._direct.get(kind)
+        if direct is None:
+            return self._rows.find(_scope_keys(kind, codes))
+        place = _place(kind, codes)
+        return np.where(place < len(direct), direct[np.minimum(place, len(direct) - 1)], -1)
 
     def number_of(self, kind: int, codes: tuple[int, ...]) -> int | None:
         """The number of one scope, by its kind and the codes of its dimensions (others -1)."""
-        found = int(self.find(_scope_keys(kind, np.array([codes], np.int64)))[0])
+        found = int(self.find(kind, np.array([codes], np.int64).T)[0])
         return found if found >= 0 else None
 
-    def add(self, keys: Keys, kinds: Ints, codes: Ints) -> None:
-        """Adds new scopes in their order."""
-        self._rows.put(keys, np.arange(len(self.kind), len(self.kind) + len(keys)))
+    def add(self, kinds: Ints, codes: Ints) -> None:
+        """Adds new scopes in their order, each once; codes of shape (dimensions, scopes)."""
+        numbers = len(self.kind) + np.arange(len(kinds))
+        for kind in np.unique(kinds).tolist():
+            mine = kinds == kind
+            self._put(kind, codes[:, mine], numbers[mine])
         self.kind.extend(kinds.tolist())
-        self.codes.extend(map(tuple, codes.tolist()))
+        self.codes.extend(map(tuple, codes.T.tolist()))
+
+    def _put(self, kind: int, codes: Ints, numbers: Ints) -> None:
+        direct = self._direct.get(kind)
+        if direct is None:
+            self._rows.put(_scope_keys(kind, codes), numbers)
+            return
+        place = _place(kind, codes)
+        most = int(place.max(initial=0))
+        if most >= len(direct):
+            direct = np.append(direct, np.full(max(most + 1, 2 * len(direct)) - len(direct), -1, np.int64))
+            self._direct[kind] = direct
+        direct[place] = numbers
+
+
+_PAIR: Final = 2
+"""Scopes of that many dimensions are found by hash, others directly by the code."""
+
+
+def _place(kind: int, codes: Ints) -> Ints:
+    """Where the number of a scope of at most one dimension stands; absent ones at 0."""
+    own = SCOPE_KINDS[KINDS[kind]]
+    return codes[DIMENSIONS.index(own[0])] + 1 if own else np.zeros(codes.shape[1], np.int64)
 
 
 def _scope_keys(kind: int, codes: Ints) -> Keys:
     """A key of each combination of codes (-1 absent) in a kind."""
-    key = np.full(len(codes), kind + 1, np.uint64)
+    key = np.full(codes.shape[1], kind + 1, np.uint64)
     for dimension in SCOPE_KINDS[KINDS[kind]]:
-        key = (key * _MIX) ^ (codes[:, DIMENSIONS.index(dimension)] + 1).astype(np.uint64)
+        key = (key * _MIX) ^ (codes[DIMENSIONS.index(dimension)] + 1).astype(np.uint64)
         key ^= key >> np.uint64(29)
     return key
 
 
 def count(touched: Touched, scopes: Scopes) -> dict[str, Counted]:
-    """What of each outcome has to be counted in which scopes, in no order; new scopes are added."""
+    """What of each outcome has to be counted in which scopes, in no order; new scopes are added.
+
+    Outcomes that are the same in the whole batch share one `Counted`.
+    """
     outcome_at = touched.outcome_at
     for waiting, wanted_first in _WAIT_FOR.items():
         place = OUTCOMES.index(waiting)
-        outcome_at[:, place] = np.maximum(outcome_at[:, place], outcome_at[:, OUTCOMES.index(wanted_first)])
-    is_new = ((outcome_at >= 0) & (outcome_at < NEVER)).any(axis=1) | (
-        (touched.known_at >= 0) & (touched.known_at < NEVER)
-    ).any(axis=1)
-    groups = np.flatnonzero(is_new)
-    outcome_at, known_at, codes = outcome_at[groups], touched.known_at[groups], touched.codes[groups]
-    parts: list[tuple[Ints, Ints, Ints, Keys]] = []
-    for kind, name in enumerate(KINDS):
-        wanted = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[name]]
-        at = np.maximum(outcome_at, known_at[:, wanted].max(axis=1, initial=-1)[:, None])
-        at[at < 0] = NEVER
-        some = np.flatnonzero(at.min(axis=1) < NEVER)
-        parts.append((np.full(len(some), kind), some, at[some], _scope_keys(kind, codes[some])))
-    kinds, group, at, keys = (np.concatenate(part) for part in zip(*parts, strict=True))
-    scope = _numbered(scopes, keys, kinds, codes[group], at.min(axis=1))
-    ordinal = touched.ordinal[groups][group]
-    found = {}
+        outcome_at[place] = np.maximum(outcome_at[place], outcome_at[OUTCOMES.index(wanted_first)])
+    known = [
+        touched.known_at[[DIMENSIONS.index(dimension) for dimension in own]].max(axis=0, initial=-1)
+        for own in SCOPE_KINDS.values()
+    ]
+    scope = _numbered(touched, known, scopes)
+    found: dict[str, Counted] = {}
     for bit, outcome in enumerate(OUTCOMES):
-        new = np.flatnonzero(at[:, bit] < NEVER)
-        found[outcome] = Counted(at[new, bit], scope[new], ordinal[new])
+        same = next((OUTCOMES[b] for b in range(bit) if np.array_equal(outcome_at[b], outcome_at[bit])), None)
+        found[outcome] = found[same] if same else _counted(outcome_at[bit], known, scope, touched.ordinal)
     return found
 
 
-def _numbered(scopes: Scopes, keys: Keys, kinds: Ints, codes: Ints, at: Ints) -> Ints:
-    """The scopes' numbers; new ones are added by place and kind."""
-    scope = scopes.find(keys)
-    fresh = np.flatnonzero(scope < 0)
-    if len(fresh):
-        order = fresh[np.lexsort((kinds[fresh], at[fresh]))]
-        _, first = np.unique(keys[order], return_index=True)
-        new = order[np.sort(first)]
-        wanted = np.full((len(new), len(DIMENSIONS)), -1, np.int64)
-        for kind, name in enumerate(KINDS):
-            mine = kinds[new] == kind
-            for dimension in SCOPE_KINDS[name]:
-                column = DIMENSIONS.index(dimension)
-                wanted[mine, column] = codes[new[mine], column]
-        scopes.add(keys[new], kinds[new], wanted)
-        scope[fresh] = scopes.find(keys[fresh])
-    return scope
+def _counted(outcome_at: Ints, known: Sequence[Ints], scope: Sequence[Ints], ordinal: Ints) -> Counted:
+    """One outcome, over all kinds."""
+    happened = np.flatnonzero(outcome_at < NEVER)
+    outcome_at, ordinal = outcome_at[happened], ordinal[happened]
+    parts = []
+    for known_at, of_kind in zip(known, scope, strict=True):
+        at = np.maximum(outcome_at, known_at[happened])
+        new = np.flatnonzero(at.view(np.uint32) < NEVER)  # `BEFORE` is the highest number without a sign
+        parts.append((at[new], of_kind[happened[new]], ordinal[new]))
+    return Counted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _numbered(touched: Touched, known: Sequence[Ints], scopes: Scopes) -> list[Ints]:
+    """The scope of each delivery in each kind; new ones are added by the place at which they first count, and by kind."""
+    found = [scopes.find(kind, touched.codes) for kind in range(len(KINDS))]
+    fresh_at, fresh_kind, fresh_row = [], [], []
+    for kind, of_kind in enumerate(found):
+        rows = np.flatnonzero((of_kind < 0) & (known[kind] < NEVER))
+        at = np.maximum(touched.outcome_at[:, rows], known[kind][rows])
+        at = np.where(at < 0, NEVER, at).min(axis=0, initial=NEVER)
+        rows, at = rows[at < NEVER], at[at < NEVER]
+        fresh_at.append(at)
+        fresh_kind.append(np.full(len(rows), kind))
+        fresh_row.append(rows)
+    at, kinds, rows = (np.concatenate(part) for part in (fresh_at, fresh_kind, fresh_row))
+    if len(rows):
+        order = np.lexsort((kinds, at))
+        kinds, rows = kinds[order], rows[order]
+        codes = np.where(_IS_OWN[kinds].T, touched.codes[:, rows], -1).astype(np.int64)
+        keys = np.empty(len(rows), np.uint64)
+        for kind in np.unique(kinds).tolist():
+            keys[kinds == kind] = _scope_keys(kind, codes[:, kinds == kind])
+        _, first = np.unique(keys, return_index=True)
+        first = np.sort(first)
+        scopes.add(kinds[first], codes[:, first])
+        for kind in np.unique(kinds).tolist():
+            mine = rows[kinds == kind]
+            found[kind][mine] = scopes.find(kind, touched.codes[:, mine])
+    return found
+
+
+_IS_OWN: Final = np.array([[dimension in own for dimension in DIMENSIONS] for own in SCOPE_KINDS.values()])
 
 
 class Counter:

@@ -27,6 +27,7 @@ OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "f
 _COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of")
 _MANY: Final = len(OUTCOMES)
 _ATTEMPTED: Final = OUTCOMES.index("attempted")
+_BIT: Final = np.arange(_MANY, dtype=np.uint8)[:, None]
 DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
 
 
@@ -34,7 +35,7 @@ class Arrived(NamedTuple):
     """Events in log order, one row each.
 
     Places in the batch, keys of the delivery, keys of (message, recipient) (0 where there is none), bits of `OUTCOMES`,
-    and codes of `DIMENSIONS` (-1 where absent).
+    and codes of `DIMENSIONS` (shape (dimensions, events), -1 where absent).
     """
 
     place: Ints
@@ -45,11 +46,11 @@ class Arrived(NamedTuple):
 
     def part(self, start: int, stop: int) -> "Arrived":
         """Some of the events that follow one another."""
-        return Arrived(*(array[start:stop] for array in self))  # type: ignore[arg-type] # field by field
+        return Arrived(*(array[..., start:stop] for array in self))  # type: ignore[arg-type] # field by field
 
 
 class Touched(NamedTuple):
-    """The deliveries of a batch, one row each.
+    """The deliveries of a batch; outcomes and dimensions are the first axis, deliveries the last.
 
     Their rows in the memory; for each outcome and each dimension the place of the event that first told it (`NEVER`, or
     `BEFORE` this batch); the codes; and the ordinal of the event that told that sending was attempted (0: none has).
@@ -146,18 +147,18 @@ class Deliveries:
         rows = self._rows_of(keys, first, arrived)
         rows, which = np.unique(rows, return_inverse=True)
         group = which[group]
-        outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(_MANY)], 1)
-        had = (self._outcomes[rows][:, None] >> np.arange(_MANY, dtype=np.uint8)) & 1 == 1
-        outcome_at[had] = BEFORE
-        known_at = np.stack([_first(group, arrived.codes[:, d] >= 0, len(rows)) for d in range(len(DIMENSIONS))], 1)
-        codes = self._codes[rows].astype(np.int64)
-        told = np.where(known_at < NEVER, known_at, 0)
-        codes = np.where(codes >= 0, codes, np.where(known_at < NEVER, arrived.codes[told, np.arange(5)], -1))
-        known_at[self._codes[rows] >= 0] = BEFORE
+        outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(_MANY)])
+        outcome_at[(self._outcomes[rows] >> _BIT) & 1 == 1] = BEFORE
+        known_at = np.stack([_first(group, own >= 0, len(rows)) for own in arrived.codes])
+        codes = self._codes[rows].T.copy()
+        told = np.take_along_axis(arrived.codes, np.where(known_at < NEVER, known_at, 0), axis=1)
+        is_known = codes >= 0
+        codes = np.where(is_known, codes, np.where(known_at < NEVER, told, -1))
+        known_at[is_known] = BEFORE
 
-        self._outcomes[rows] |= ((outcome_at < NEVER) << np.arange(_MANY)).sum(1).astype(np.uint8)
-        self._codes[rows] = codes
-        tried_at = outcome_at[:, _ATTEMPTED]
+        self._outcomes[rows] |= ((outcome_at < NEVER) << _BIT).sum(0).astype(np.uint8)
+        self._codes[rows] = codes.T
+        tried_at = outcome_at[_ATTEMPTED]
         tried_now = (tried_at >= 0) & (tried_at < NEVER)
         self._ordinal[rows[tried_now]] = self.seen + 1 + arrived.place[tried_at[tried_now]]
         _to_places(outcome_at, arrived.place)
@@ -167,9 +168,8 @@ class Deliveries:
     def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], Ints]:
         """(outcomes, codes, ordinals) of all rows as they were after the event at a place of the last batch."""
         outcomes, codes = self._outcomes[: self._used].copy(), self._codes[: self._used].copy()
-        bits = ((touched.outcome_at <= place) << np.arange(_MANY)).sum(1).astype(np.uint8)
-        outcomes[touched.rows] = bits
-        codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1)
+        outcomes[touched.rows] = ((touched.outcome_at <= place) << _BIT).sum(0).astype(np.uint8)
+        codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1).T
         return outcomes, codes, self._ordinal[: self._used]
 
     def _rows_of(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:

@@ -5,7 +5,7 @@ the ordinal of its trial among all trials of all scopes; from the ordinals at wh
 follows the block of the trial in each scope. The answer is the first trial of that block: never newer than the truth.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,67 @@ def unnumbered(rows: int) -> NDArray[np.void]:
     return np.zeros(rows, NUMBERS)
 
 
+class Trials(NamedTuple):
+    """A batch's trials, by row and then in log order: ordinals, and the row's highest so far, with and before each."""
+
+    ordinal: Ints
+    highest: Ints
+    earlier: Ints
+
+
+def sorted_trials(group: Ints, ordinal: Ints) -> Trials:
+    """Trials of groups that rise from 0 or above."""
+    # Ordinals have 32 bits.
+    highest = np.maximum.accumulate(ordinal + (group << 32)) - (group << 32)
+    earlier = np.append(0, highest[:-1])[: len(highest)]
+    earlier[np.flatnonzero(np.diff(group, prepend=-1))] = 0
+    return Trials(ordinal, highest, earlier)
+
+
+class Hits(NamedTuple):
+    """Hits: the place of the row in the state, trials of the row up to and with the hit, the ordinal of its own trial."""
+
+    row: Ints
+    trials: Ints
+    ordinal: Ints
+
+
+class _Batch(NamedTuple):
+    """The ordinals of a row's trials: number k stands at k - 1 - `offset` of the batch's when it is above `had`."""
+
+    ring: Ints
+    had: Ints
+    offset: Ints
+    highest: Ints
+    trials: Trials
+
+
+def number_hits(
+    state: NDArray[np.void], first: Ints, last: Ints, trials: Trials, hits: Hits, tolerance: float
+) -> tuple[NDArray[np.void], Ints]:
+    """The state after a batch, and for each hit the number for `Counts.trial_number`.
+
+    Each row's trials are `trials[first:last]`. An ordinal is that of a trial among all trials: of a hit that of its
+    delivery's trial, or 0 when it is not known. It may be that of something before the trial (of a delivery's arrival that
+    of its sending), so that it does not always rise from trial to trial: hits may then look older, which is safe, never
+    newer. The number is 0 for trials older than the blocks that are kept, and for unknown ones.
+    """
+    after = state.copy()
+    had = state["trials"].astype(np.int64)
+    highest = state["highest"].astype(np.int64)
+    batch = _Batch(state["began"].astype(np.int64), had, had - first, highest, trials)
+    before = guard_shift.starts(hits.trials, tolerance)
+    began = _began(batch, hits.row, before, guard_shift.MOMENT_LEVEL, tolerance)
+    known = (before >= 0) & (began <= hits.ordinal[:, None])
+    numbers = np.where(known, before + 1, 0).max(axis=1, initial=0)
+    total = had + last - first
+    after["trials"] = total
+    some = last > first
+    after["highest"][some] = np.maximum(highest[some], trials.highest[last[some] - 1])
+    after["began"] = _newest(batch, total, tolerance)
+    return after, numbers
+
+
 def number_trials(
     state: NDArray[np.void],
     row: Ints,
@@ -33,69 +94,51 @@ def number_trials(
     ordinal: Ints,
     tolerance: float,
 ) -> tuple[NDArray[np.void], Ints]:
-    """The state after a batch of events in log order, and for each hit the number for `Counts.trial_number`, else 0.
-
-    `ordinal` is that of the event's trial among all trials: of a trial its own, of a hit that of its delivery's trial, or 0
-    when it is not known. It may be that of something before the trial (of a delivery's arrival that of its
-    sending), so that it does not always rise from trial to trial: hits may then look older, which is safe, never newer.
-    The number is 0 for trials older than the blocks that are kept, and for unknown ones.
-    """
+    """`number_hits` for events in log order, each a trial, a hit or both: a number for each hit, else 0."""
     after = state.copy()
-    # As in `evidence.observe`: 16-bit numbers are sorted by counting.
-    order = np.argsort(row.astype(np.uint16) if len(state) <= 1 << 16 else row, kind="stable")
-    rows = row[order].astype(np.int64)
-    heads = np.flatnonzero(np.diff(rows, prepend=-1))
-    tails = np.append(heads[1:], len(rows))[: len(heads)] - 1
-    group = np.repeat(np.arange(len(heads)), tails - heads + 1)
-    trial = is_trial[order]
-    begun = np.cumsum(trial, dtype=np.int64)
-    had = state["trials"][rows[heads]].astype(np.int64)
-    # Trial number k of a group stands at `ordinals[k - 1 - offset]` when the batch holds it.
-    offset = had - (begun[heads] - trial[heads])
-    trials = begun + offset[group]
-    lifted = np.where(trial, ordinal[order], 0)
-    highest = _highest(lifted, group, state["highest"][rows[heads]].astype(np.int64))
-    earlier = np.append(0, highest[:-1])
-    earlier[heads] = state["highest"][rows[heads]]
-    # A trial that is no new high may be older than the highest one, which is not in its block: one more than that is.
-    ordinals = np.append(np.maximum(lifted, earlier + 1)[trial], 0)
-    ring = state["began"][rows[heads]].astype(np.int64)
-
-    at = np.flatnonzero(is_hit[order])
-    of_hit = group[at]
-    before = guard_shift.starts(trials[at], tolerance)
-    began = _began(ring[of_hit], before, guard_shift.MOMENT_LEVEL, had[of_hit], offset[of_hit], ordinals, tolerance)
-    known = (before >= 0) & (began <= ordinal[order][at][:, None])
-    numbers = np.zeros(len(rows), np.int64)
-    numbers[order[at]] = np.where(known, before + 1, 0).max(axis=1)
-
-    after["trials"][rows[tails]] = trials[tails]
-    after["highest"][rows[tails]] = highest[tails]
-    after["began"][rows[tails]] = _newest(ring, trials[tails], had, offset, ordinals, tolerance)
+    order = np.argsort(row, kind="stable")
+    rows, heads, group = np.unique(row[order], return_index=True, return_inverse=True)
+    trial, hit = is_trial[order], np.flatnonzero(is_hit[order])
+    begun = np.append(0, np.cumsum(trial, dtype=np.int64))
+    first, last = begun[heads], begun[np.append(heads[1:], len(order))[: len(heads)]]
+    had = state["trials"][rows].astype(np.int64)
+    reached = begun[hit + 1] - first[group[hit]] + had[group[hit]]
+    after[rows], found = number_hits(
+        state[rows],
+        first,
+        last,
+        sorted_trials(group[trial], ordinal[order][trial]),
+        Hits(group[hit], reached, ordinal[order][hit]),
+        tolerance,
+    )
+    numbers = np.zeros(len(row), np.int64)
+    numbers[order[hit]] = found
     return after, numbers
 
 
-def _highest(ordinal: Ints, group: Ints, before: Ints) -> Ints:
-    """The running maximum within each group, from what it was before; ordinals have 32 bits."""
-    lifted = np.maximum(ordinal, before[group]) + (group << 32)
-    return np.asarray(np.maximum.accumulate(lifted) - (group << 32), np.int64)
-
-
-def _began(ring: Ints, before: Ints, level: Ints, had: Ints, offset: Ints, ordinals: Ints, tolerance: float) -> Ints:
+def _began(batch: _Batch, row: Ints, before: Ints, level: Ints, tolerance: float) -> Ints:
     """The ordinals of the trials that follow `before`: from the ring, or from the batch's own trials."""
-    is_new = before >= had[:, None]
-    place = np.where(is_new, np.minimum(before - offset[:, None], len(ordinals) - 1), 0)
     slot = (before >> guard_shift.block_shifts(tolerance)[level]) % guard_shift.BLOCKS
-    old = ring[np.arange(len(ring))[:, None], level, slot]
-    return np.asarray(np.where(is_new, ordinals[place], old), np.int64)
+    began = batch.ring[row[:, None], level, slot]
+    look, moment = np.nonzero(before >= batch.had[row][:, None])
+    if len(look):
+        own = row[look]
+        place = before[look, moment] - batch.offset[own]
+        # A moment behind the last trial of the batch has none that follows.
+        place = np.minimum(place, len(batch.trials.ordinal) - 1)
+        # A trial that is no new high may be older than the highest one, which is not in its block: one more than that is.
+        above = np.maximum(batch.trials.earlier[place], batch.highest[own]) + 1
+        began[look, moment] = np.maximum(batch.trials.ordinal[place], above)
+    return np.asarray(began, np.int64)
 
 
-def _newest(ring: Ints, trials: Ints, had: Ints, offset: Ints, ordinals: Ints, tolerance: float) -> Ints:
+def _newest(batch: _Batch, trials: Ints, tolerance: float) -> Ints:
     """The rings after a batch."""
     level = np.repeat(np.arange(guard_shift.LEVELS), guard_shift.BLOCKS)
     shift = guard_shift.block_shifts(tolerance)[level]
     newest = (np.maximum(trials, 1) - 1)[:, None] >> shift
     age = (newest - np.tile(np.arange(guard_shift.BLOCKS), guard_shift.LEVELS)) % guard_shift.BLOCKS
     before = (newest - age) << shift
-    began = _began(ring, before, level, had, offset, ordinals, tolerance)
-    return np.where((before >= 0) & (before < trials[:, None]), began, 0).reshape(ring.shape)
+    is_block = (before >= 0) & (before < trials[:, None])
+    began = _began(batch, np.arange(len(trials)), np.where(is_block, before, -1), level, tolerance)
+    return np.where(is_block, began, 0).reshape(batch.ring.shape)

@@ -6,8 +6,9 @@ finished. Blocks are read ahead by one thread while the flow works on the block 
 
 import gzip
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -84,15 +85,23 @@ class EventFile:
 
         def prepare() -> Work | None:
             work = next(blocks, None)
-            if work is None or ahead is None:
-                return replace(work, watch=watch) if work is not None else None
-            decoded = ahead(work)
-            return replace(work, decoded=replace(decoded, results=watch(decoded.facts)) if watch else decoded)
+            return replace(work, decoded=ahead(work)) if work is not None and ahead is not None else work
 
-        with ThreadPoolExecutor(1) as reader:
-            waiting = reader.submit(prepare)
-            while (work := waiting.result()) is not None:
-                waiting = reader.submit(prepare)
+        def watched(reading: Future[Work | None]) -> Work | None:
+            work = reading.result()
+            if work is None or watch is None:
+                return work
+            if work.decoded is None:
+                return replace(work, watch=watch)
+            return replace(work, decoded=replace(work.decoded, results=watch(work.decoded.facts)))
+
+        # Three blocks are on their way at a time: one is decoded, one is watched, one is landed.
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as watcher:
+            waiting: deque[Future[Work | None]] = deque()
+            for _ in range(1 if watch is None else 2):
+                waiting.append(watcher.submit(watched, reader.submit(prepare)))
+            while (work := waiting.popleft().result()) is not None:
+                waiting.append(watcher.submit(watched, reader.submit(prepare)))
                 yield work
 
     def _blocks(self, position: int, block_bytes: int) -> Iterator[Work]:

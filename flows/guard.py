@@ -18,7 +18,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
@@ -109,11 +108,8 @@ class WatchEvents:
 
     def watch(self, facts: pa.Table, positions: Mapping[str, int]) -> Verdicts:
         """Watches decoded facts (columns of `FACT_SCHEMA`)."""
-        mails = facts.select(list(NEEDED))
-        is_mail = pc.or_kleene(pc.is_null(facts["channel"]), pc.equal(facts["channel"], "email"))
-        if not pc.all(is_mail).as_py():
-            mails = mails.filter(is_mail)
-        outcomes = [decided(d, mails, self._slow_share, self._by) for d in self.guard.take(mails)] if len(mails) else []
+        decisions = self.guard.take(facts.select(list(NEEDED))) if len(facts) else []
+        outcomes = [decided(decision, facts, self._slow_share, self._by) for decision in decisions]
         return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions)
 
     def _heed(self, raw: bytes) -> bool:
