@@ -2,14 +2,14 @@
 
 It reads the log beside delivery, with its own positions, so that no lake transaction delays a pause. Decisions depend on
 the log and on when a person said what. The state is a snapshot in the home with the positions it stands for; what came
-after is read again, and decides the same: commands have ids of their events, and a known one is not appended twice. What
-a person says is in a snapshot before the next event is looked at, so that it stands at the same place ever after.
+after is read again, and decides the same: commands have ids of their events, and a known one is not appended twice. Where
+a person's command was heeded is on disk before it takes effect (`flows.guard_heeding`), so that it stays there ever after.
 """
 
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,25 +25,25 @@ from bytewax.outputs import Sink
 
 from control.commands import read_command, record_of
 from control.scopes import scope_of
-from eventlog import Log, Record, Stored
+from eventlog import Log, Record
 from features.columns import Decoder
 from features.guard import Guard
 from features.guard_counts import NEEDED, SCOPE_KINDS
 from features.guard_state import dump, load
 from features.tolerances import DEFAULT_RULES, Rule
 from flows.guard_commands import Outcome, decided, suppressions
+from flows.guard_feed import OWN, GuardBatch, of_events
+from flows.guard_heeding import Heeded, Heedings
 from outpulse.settings import GuardSettings
 from schemas.events import Command, CommandAction, Stream
 from schemas.failures import BadEvent
 
-NAME: Final = "guard"
+NAME: Final = OWN
 FOLDER: Final = "guard"
 _SNAPSHOT: Final = "state.npz"
 _SNAPSHOT_SECONDS: Final = 20.0
 """What a crash costs at most is read again at some 300,000 events a second."""
-_RECORDS: Final = 65_536
 _LOG: Final = logging.getLogger("outpulse.flows")
-_PEOPLES: Final = frozenset({CommandAction.PAUSE, CommandAction.SLOW, CommandAction.RESUME})
 
 
 def rules_of(settings: GuardSettings) -> list[Rule]:
@@ -56,22 +56,12 @@ def rules_of(settings: GuardSettings) -> list[Rule]:
 
 
 @dataclass(frozen=True)
-class GuardBatch:
-    """Events of one partition in order, or commands of people."""
-
-    partition: int
-    events: Sequence[Stored]
-    commands: Sequence[Stored] = ()
-
-
-@dataclass(frozen=True)
 class Verdicts:
     """What a batch has decided, and where its sources go on."""
 
     outcomes: Sequence[Outcome]
     suppressed: Sequence[Command]
     positions: Mapping[str, int]
-    is_heeded: bool = False
 
     @property
     def commands(self) -> list[Command]:
@@ -96,15 +86,13 @@ class WatchEvents:
 
     def __call__(self, batch: GuardBatch) -> Verdicts:
         """Watches one batch."""
-        heeded = [self._heed(record.value) for record in batch.commands]
-        positions = {f"{Stream.EVENTS}/{batch.partition}": batch.events[-1].offset + 1} if batch.events else {}
-        if batch.commands:
-            positions[Stream.CONTROL] = batch.commands[-1].offset + 1
+        for record in batch.commands:
+            self._heed(record.value)
         if not batch.events:
-            return Verdicts((), (), positions, is_heeded=any(heeded))
+            return Verdicts((), (), batch.positions)
         lines = pa.array([record.value for record in batch.events], pa.binary())
         found = self._decoder.decode(lines, np.arange(len(lines), dtype=np.int64), "guard")
-        return self.watch(found.facts, positions)
+        return self.watch(found.facts, batch.positions)
 
     def watch(self, facts: pa.Table, positions: Mapping[str, int]) -> Verdicts:
         """Watches decoded facts (columns of `FACT_SCHEMA`)."""
@@ -112,20 +100,19 @@ class WatchEvents:
         outcomes = [decided(decision, facts, self._slow_share, self._by) for decision in decisions]
         return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions)
 
-    def _heed(self, raw: bytes) -> bool:
-        """Learns from a person's command; its own it knows."""
+    def _heed(self, raw: bytes) -> None:
+        """Learns from a person's command."""
         try:
             command = read_command(raw)
         except BadEvent:
-            return False
-        if command.decided_by == NAME or command.action not in _PEOPLES or command.scope_kind not in SCOPE_KINDS:
-            return False
+            return
+        if command.scope_kind not in SCOPE_KINDS:
+            return
         values = scope_of(command.scope_kind, command.scope_value).values
         if command.action is CommandAction.PAUSE:
             self.guard.stop(command.scope_kind, values)
         elif command.action is CommandAction.RESUME:
             self.guard.resume(command.scope_kind, values)
-        return True
 
 
 class GuardStep:
@@ -139,6 +126,7 @@ class GuardStep:
         self._watch = watch
         self._home = home
         self._positions: dict[str, int] = load_state(home, watch.guard)
+        self.heedings = Heedings(home / FOLDER)
         self._saved_at = time.monotonic()
         self._is_dirty = False
         self._is_whole = True
@@ -151,6 +139,10 @@ class GuardStep:
     def __call__(self, batch: GuardBatch) -> None:
         """Watches one batch; durable when it returns."""
         self._is_whole = False  # until what was decided is on disk, the state must not be saved
+        if batch.commands:
+            partitions = range(self._log.partitions(Stream.EVENTS))
+            events = [batch.positions.get(of_events(partition), 1) for partition in partitions]
+            self.heedings.note(Heeded(batch.commands[-1].offset, events))
         verdicts = self._watch(batch)
         if verdicts.commands:
             self._log.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
@@ -158,12 +150,14 @@ class GuardStep:
         if rows:
             self._log.append(Stream.RESULTS, [Record(key, value) for key, value in rows])
         for name, position in verdicts.positions.items():
+            if self._positions.get(name) == position:
+                continue
             self._positions[name] = position
             self._is_dirty = True
             stream, _, partition = name.partition("/")
             self._log.mark(NAME, stream, int(partition or 0), position)
         self._is_whole = True
-        if verdicts.is_heeded or time.monotonic() - self._saved_at > _SNAPSHOT_SECONDS:
+        if time.monotonic() - self._saved_at > _SNAPSHOT_SECONDS:
             self.save()
 
     def save(self) -> None:
@@ -206,41 +200,9 @@ def load_state(home: Path, guard: Guard) -> dict[str, int]:
     return dict(zip(arrays["streams"].tolist(), arrays["positions"].tolist(), strict=True))
 
 
-class GuardFeed:
-    """What waits for the guard: commands of people first, then events, partition by partition. Engine-free."""
-
-    def __init__(self, log: Log, positions: Mapping[str, int], stopped: Callable[[], bool], *, follow: bool) -> None:
-        self._log = log
-        self._events = [positions.get(f"{Stream.EVENTS}/{p}", 1) for p in range(log.partitions(Stream.EVENTS))]
-        self._control = positions.get(Stream.CONTROL, 1)
-        self._stopped = stopped
-        self._follow = follow
-
-    def take(self) -> GuardBatch | None:
-        """The next batch, or None when nothing waits.
-
-        Raises:
-            StopIteration: asked to stop, or (not following) nothing is left.
-        """
-        if self._stopped():
-            raise StopIteration
-        commands = self._log.read(Stream.CONTROL, 0, self._control, _RECORDS)
-        if commands:
-            self._control = commands[-1].offset + 1
-            return GuardBatch(0, (), commands)
-        for partition, position in enumerate(self._events):
-            events = self._log.read(Stream.EVENTS, partition, position, _RECORDS)
-            if events:
-                self._events[partition] = events[-1].offset + 1
-                return GuardBatch(partition, events)
-        if not self._follow:
-            raise StopIteration
-        return None
-
-
 def build(flow: Dataflow, source: Source[GuardBatch], sink: Sink[GuardBatch]) -> Dataflow:
     """Adds the guard's steps to a dataflow."""
     batches = op.input("read_guarded", flow, source)
-    # GuardBatch(partition=0, events=[Stored(offset=1, value=b"...")]) or GuardBatch(commands=[Stored(...)])
+    # GuardBatch(events=[Stored(offset=1, value=b"...")]) or GuardBatch(commands=[Stored(...)])
     op.output("watch_and_command", batches, sink)
     return flow

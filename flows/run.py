@@ -18,6 +18,7 @@ from eventlog import Log
 from features.guard import Guard
 from flows import delivery, guard, normalize
 from flows.connectors import CallSink, Ending, RawSource, WorkSource
+from flows.guard_feed import GuardBatch, GuardFeed
 from flows.writer import Writer
 from outpulse.settings import Settings
 from schemas.failures import OutpulseError, SettingsError
@@ -110,9 +111,9 @@ def _add_guard(
         Guard(guard.rules_of(settings.guard), settings.guard.alpha), slow_share=settings.guard.slow_share
     )
     step = guard.GuardStep(log, watch, home)
-    feed = guard.GuardFeed(log, step.positions, ending.stopping.is_set, follow=follow)
+    feed = GuardFeed(log, step.positions, ending.stopping.is_set, step.heedings, follow=follow)
 
-    def take() -> guard.GuardBatch | None:
+    def take() -> GuardBatch | None:
         try:
             return feed.take()
         except OutpulseError as error:  # ends the flow cleanly: what Bytewax raises it also prints at length

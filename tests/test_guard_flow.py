@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from control.scopes import parse_scope
 from eventlog import Record
 from eventlog.sqlite import SqliteLog
 from flows.guard import FOLDER
+from flows.guard_feed import GuardBatch, GuardFeed
+from flows.guard_heeding import Heeded, Heedings
 from flows.run import run_flows
 from outpulse.settings import GuardSettings, Settings
 from schemas.events import Command, CommandAction, Event, LoggedEvent, Origin, Stream
@@ -199,3 +202,88 @@ def test_a_decision_that_could_not_be_appended_is_made_again(home: Path, monkeyp
     watch(home)
 
     assert any(c.action is CommandAction.PAUSE for c in commands(home))
+
+
+def say(home: Path, action: CommandAction, scope: str) -> None:
+    log = SqliteLog(home / "log")
+    append(log, decide(action, parse_scope(scope), by="kim", why="list mended"))
+    log.close()
+
+
+def two_storms_with_a_word_between(home: Path) -> None:
+    """A campaign that is paused, resumed by a person, behaves, and is paused again."""
+    log_events(home, campaign(0.5, 60, seed=1))
+    watch(home)
+    say(home, CommandAction.RESUME, "campaign:autumn")
+    watch(home)
+    log_events(home, campaign(0.02, 200, seed=2, start=1000))
+    watch(home)
+    log_events(home, campaign(0.5, 60, seed=3, start=2000))
+    watch(home)
+
+
+@pytest.mark.parametrize("lost", ["state.npz", "state.npz heeded.jsonl"])
+def test_what_a_person_said_stays_where_it_was_said_when_the_snapshot_is_lost(home: Path, lost: str) -> None:
+    two_storms_with_a_word_between(home)
+    before = commands(home)
+    for name in lost.split():
+        (home / FOLDER / name).unlink()
+    watch(home)
+
+    assert commands(home) == before
+    assert [c.action for c in before if c.scope_value == "autumn"].count(CommandAction.PAUSE) == 2
+
+
+def test_a_word_that_was_heeded_late_stays_late(home: Path) -> None:
+    log_events(home, campaign(0.5, 60, seed=1))
+    watch(home)
+    log_events(home, campaign(0.02, 40, seed=4, start=500))
+    watch(home)
+    say(home, CommandAction.RESUME, "campaign:autumn")
+    log = SqliteLog(home / "log")
+    Heedings(home / FOLDER).note(Heeded(log.end(Stream.CONTROL, 0) - 1, [log.end(Stream.EVENTS, 0) - 30]))
+    log.close()
+    (home / FOLDER / "state.npz").unlink()
+    taken = batches(home)
+
+    assert [len(batch.commands) for batch in taken] == [0, 1, 0]
+    assert len(taken[2].events) == 30
+
+
+def batches(home: Path, positions: dict[str, int] | None = None) -> list[GuardBatch]:
+    log = SqliteLog(home / "log")
+    feed = GuardFeed(log, positions or {}, lambda: False, Heedings(home / FOLDER), follow=False)
+    found: list[GuardBatch] = []
+    with suppress(StopIteration):
+        while (batch := feed.take()) is not None:
+            found.append(batch)
+    log.close()
+    return found
+
+
+def test_events_of_several_partitions_are_read_by_the_time_of_their_appending(home: Path) -> None:
+    log = SqliteLog(home / "log", partitions=3)
+    for number in range(60):
+        log.append(Stream.EVENTS, [Record(b"%d" % number, b"%d" % number)])
+        time.sleep(0.0015)
+    log.close()
+    whole = batches(home)
+    start_at = {name: 1 + (position - 1) // 2 for name, position in whole[-1].positions.items()}
+
+    assert [int(record.value) for batch in whole for record in batch.events] == list(range(60))
+    rest = [int(record.value) for batch in batches(home, start_at) for record in batch.events]
+    assert rest == sorted(rest)
+
+
+def test_a_line_that_a_crash_cut_was_not_heeded(tmp_path: Path) -> None:
+    Heedings(tmp_path).note(Heeded(3, [7]))
+    with (tmp_path / "heeded.jsonl").open("ab") as file:
+        file.write(b'{"control":5,"ev')
+    heedings = Heedings(tmp_path)
+    heedings.note(Heeded(6, [9]))
+
+    assert (heedings.of(4), Heedings(tmp_path).of(2), Heedings(tmp_path).of(7)) == (
+        Heeded(6, [9]),
+        Heeded(3, [7]),
+        None,
+    )
