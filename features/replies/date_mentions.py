@@ -112,6 +112,14 @@ def _nth_day(find: Finder, match: re.Match[str]) -> Period | None:
     return next((day_of(d) for d in found if d is not None and d >= today), None)
 
 
+def _weekday_day(find: Finder, match: re.Match[str]) -> Period | None:
+    """A day without a month, in this month or the next two, if that day is the weekday that was said."""
+    day, weekday, today = int(match["day"]), find.words.weekdays[match["name"]], find.today
+    months = [add_months(today.replace(day=1), ahead) for ahead in (0, 1, 2, 3)]
+    found = [safe_date(m.year, m.month, day) for m in months]
+    return next((day_of(d) for d in found if d is not None and d >= today and d.weekday() == weekday), None)
+
+
 def _weekday(find: Finder, match: re.Match[str]) -> Period:
     return day_of(next_weekday(find.words.weekdays[match["name"]], find.today))
 
@@ -192,7 +200,7 @@ def _unit_end(unit: str) -> Reader:
 
 
 def _new_year(find: Finder, _: re.Match[str]) -> Period:
-    return year_of(find.today.year + 1)
+    return day_of(date(find.today.year + 1, 1, 1), "offset")
 
 
 def _tomorrow(find: Finder, match: re.Match[str]) -> Period:
@@ -248,6 +256,7 @@ _READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("nth_day", _nth_day),
     ("tomorrow", _tomorrow),
     ("september", _september),
+    ("weekday_day", _weekday_day),
     *((season, _season(season)) for season in SEASONS),
     *((holiday, _holiday(holiday)) for holiday in ("easter", "pentecost", "christmas", "holidays")),
     ("month", _month),
@@ -296,9 +305,10 @@ def _is_other_word(find: Finder, name: str, match: re.Match[str]) -> bool:
     sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?\n:"
     if name == "weekday":
         return len(match["name"]) < 3 or not capital
-    if find.text[match.start()].isupper() and len(find.folded.strip()) < 12:
+    alone = re.match(r"\s*(?:[.!?\n]|$)", find.folded[match.end() :]) or match[0].endswith(".")
+    if sentence_start and alone and len(match["name"]) > 2:
         return False
-    return not capital or (sentence_start and not re.match(r"\s*[,.!?]|\s*$", find.folded[match.end() :]))
+    return not capital or (sentence_start and not re.match(r"\s*[,.!?\n]|\s*$", find.folded[match.end() - 1 :]))
 
 
 _ADJUST_GRAINS: Final = frozenset({"month", "quarter", "year", "week", "half", "season"})
@@ -314,7 +324,7 @@ def _adjusted(find: Finder, mention: Mention) -> Mention:
     if period.grain == "month" and (match := patterns["week_of_month"].search(before)):
         number = next(i for i in (1, 2, 3, 4) if match[f"n{i}"])
         monday = period.first + timedelta(-period.first.weekday() % 7 + 7 * (number - 1))
-        return mention._replace(start=offset + match.start(), period=period if number == 1 else day_of(monday))
+        return mention._replace(start=offset + match.start(), period=period if number == 1 else day_of(monday, "offset"))
     for cue in ("early_of", "mid_of", "end_of", "late_of"):
         if match := patterns[cue].search(before):
             return mention._replace(start=offset + match.start(), period=_part(period, cue))
@@ -325,5 +335,6 @@ def _part(period: Period, cue: str) -> Period:
     if cue == "early_of" or (period.grain in {"quarter", "half"} and cue != "early_of"):
         return period
     if cue == "mid_of":
-        return day_of(period.first + timedelta((period.last - period.first).days // 2) if period.grain != "month" else period.first.replace(day=15))
+        half_way = timedelta((period.last - period.first).days // 2)
+        return day_of(period.first.replace(day=15) if period.grain == "month" else period.first + half_way, "offset")
     return day_of(period.last)

@@ -59,18 +59,19 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
     lead = rf"(?:{weekday}\.?,?\s+)?"
     to = rf"\s*(?:[-–—/]|{say['until']}|{say['through']}|to|and|und|et|e|y|i|och|en|al?|au|ao|ai|all'|del?)\s*"  # noqa: RUF001
     article = r"(?:(?:the|le|el|il|den|dem|dia|o|al|au|ao|dnia|zum|l')\s*)?"
-    day = rf"(?<![\d.:/]){lead}{article}(?P<day>[0-3]?\d){nth}"
+    day = rf"(?<![\w:/])(?<!\d[.,]){lead}{article}(?P<day>[0-3]?\d){nth}"
     return {
         "iso": r"(?<!\d)(?P<year>20\d\d)[-/.](?P<month>[01]?\d)[-/.](?P<day>[0-3]?\d)(?!\d)",
-        "span": rf"(?<![\d.:/])(?P<from>[0-3]?\d){nth}{to}{lead}{article}(?P<day>[0-3]?\d){nth}\s*{of}(?P<name>{month}){_END}\.?{year}",
+        "span": rf"(?<![\w:/])(?<!\d[.,])(?P<from>[0-3]?\d){nth}{to}{lead}{article}(?P<day>[0-3]?\d){nth}\s*{of}(?P<name>{month}){_END}\.?{year}",
         "day_month": rf"{day}[\s-]*{of}(?P<name>{month}){_END}\.?{year}",
         "month_span": rf"{_LETTER}(?P<name>{month})\.?\s+(?P<from>[0-3]?\d){nth}{to}(?P<day>[0-3]?\d){nth}(?![\d:]){year}",
-        "month_day": rf"{_LETTER}{lead}(?P<name>{month})\.?\s+(?:the\s+)?(?P<day>[0-3]?\d){nth}(?![\d:h%]|\s?(?:uhr|pm|am|people|%)){year}",
+        "month_day": rf"{_LETTER}{lead}(?P<name>{month})\.?\s+(?:the\s+)?(?P<day>[0-3]?\d){nth}(?![\d:h%/]|\s?(?:uhr|pm|am|people|%)){year}",
         "numeric_span": r"(?<![\d.:/])(?P<from>[0-3]?\d)\.?\s*(?:[-–]|bis)\s*(?P<day>[0-3]?\d)\.(?P<month>[01]?\d)(?:\.(?P<year>20\d\d|\d\d)?)?(?![\d%])",  # noqa: RUF001
         "numeric": r"(?<![\d.:/$€£-])(?P<day>[0-3]?\d)(?P<mark>[./-])\s?(?P<month>[0-3]?\d)(?:(?P=mark)\s?(?P<year>20\d\d|\d\d)|(?P<point>\.))?(?![\d%/:]|[.-]\d)",
         "month": rf"{_LETTER}(?P<name>{month})(?!\w|'s\b)\.?(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?",
         "weekday": rf"{_LETTER}(?P<name>{weekday}){_END}",
         "nth_day": rf"(?:{say['until']}|\bon|\bthe|\bback)\s+(?:{weekday},?\s+)?(?:on\s+)?(?:the\s+)?(?P<day>[0-3]?\d)(?:st|nd|rd|th){_END}(?!\s+of)",
+        "weekday_day": rf"{_LETTER}(?P<name>{weekday})\.?,?\s+(?:the\s+|dia\s+|den\s+|d\.\s*)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|\.)?(?![\w:]|[.,/]\d|\s*(?:uhr|h|am|pm|a\.m|p\.m|o'clock|min)\b)",
         "year": r"(?<![\w.,-])(?P<year>20[2-4]\d)(?![\w-]|[.,]\d)",
     }
 
@@ -118,6 +119,7 @@ def _cue_patterns(say: Mapping[str, Any], weekday: str) -> dict[str, str]:
         "week_of_month": rf"{_LETTER}(?:{nth})\s+(?:{say['week']})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$",  # noqa: RUF001
         "through_post": rf"^[\s,(]*(?:{say['through_post']}){_END}",
         "after_post": rf"^[\s,]*(?:{say['after_post']}){_END}",
+        "gone": rf"{_LETTER}(?:{say['gone']}){_END}",
         "back": rf"{_LETTER}(?:{say['back']}){_END}",
         "again": rf"{_LETTER}(?:{say['again']}){_END}",
         "to": rf"^\s*(?:[-–—]|(?:{say['until']}|{say['through']}|to|and|und|y|e|et|a|do|oraz)[\s']*)\s*(?:(?:{say['article']})[\s']+)*$",  # noqa: RUF001

@@ -1,6 +1,7 @@
 """The day to come back: the return or deferral date that a reply names, resolved against the day of receipt."""
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
@@ -8,13 +9,25 @@ from features.replies.date_mentions import Finder, Mention, find_mentions
 from features.replies.date_words import date_words, languages
 from features.replies.dates_cjk import CjkMention, find_cjk
 from features.replies.folding import MOST_CHARACTERS, clause_ends, fold
-from features.replies.periods import STALE_DAYS, Period, quarter_of, working_day_after
+from features.replies.periods import STALE_DAYS, Period, add_months, quarter_of, working_day_after
 
 _ANY_DATE: Final = frozenset({"not_now", "out_of_office"})
 _CLEAR_DATE: Final = frozenset({"referral", "objection", "not_interested"})
 _CLEAR: Final = 5
 """Points that a date needs in a reply whose intent is not a deferral: words for coming back beside it."""
+_LEAST: Final = {"out_of_office": 1.0, "not_now": 0.0}
+"""Points that a date needs: a notice names opening hours and days of other things, a deferral hardly anything else."""
+_AWAY_MODES: Final = {"through": 4.0, "until": 4.0, "after": 2.5, "in": 1.0, "": 0.5}
+_LATER_MODES: Final = {"through": 0.8, "until": 0.8, "after": 1.5, "in": 1.0}
 _LOOK: Final = 60
+_CONTRACT: Final = re.compile(
+    r"(?:end|expire|finish|runs|lauft|vence|termina|acaba|caduca|scade|loopt|afloopt|verloopt|wygasa|konczy|obowiazuje|loper|gar ut|s'acheve|prend fin)"
+)
+"""Verbs of contracts: what ends then is no absence."""
+_GREETING: Final = re.compile(
+    r"(?:bonnes?|joyeu\w+|happy|merry|feli[czs]\w*|buon[aeio]?|frohe[ns]?|schone[ns]?|prettige|fijne|god|gott|trevlig|wesolych|udanego|boas|bom|boa|buen\w*|great|lovely|nice|relaxing|guten)\s+$"
+)
+"""Wishes before the name of a holiday."""
 _AMERICAN: Final = re.compile(
     r"\b(?:[ECMP][SD]?T|PTO|[A-Z]{2} \d{5}|vacation|gotten|color|center|organization|fiscal|Thanksgiving)\b|\(\d{3}\) ?\d{3}-\d{4}|\b\d{3}-\d{3}-\d{4}\b|\$\d"
 )
@@ -46,7 +59,7 @@ def resume_date(text: str, language: str, today: date, intent: str, *, month_fir
     if intent not in _ANY_DATE | _CLEAR_DATE:
         return None
     found = candidates(text[:MOST_CHARACTERS], language, today, intent, month_first=month_first)
-    least = 0.0 if intent in _ANY_DATE else _CLEAR
+    least = _LEAST.get(intent, _CLEAR)
     found = [one for one in found if one.points >= least]
     if not found:
         return None
@@ -64,8 +77,11 @@ def candidates(text: str, language: str, today: date, intent: str, *, month_firs
     find = Finder(folded, text, date_words(language if language in languages() else "en"), today, order)
     mentions = _joined(find, find_mentions(find))
     ends = clause_ends(folded)
-    found = [_judged(find, m, ends, intent) for m in mentions]
-    if not found and language != "en":
+    gone = intent == "out_of_office" and find.words.patterns["gone"].search(folded)
+    found = [_judged(find, ms, ends, intent) for ms in _with_neighbours(mentions)]
+    if gone:
+        found = [one for one in found if one is not None and one.points >= _CLEAR]
+    if not mentions and language != "en":
         return candidates(text, "en", today, intent, month_first=order)
     return [one for one in found if one is not None]
 
@@ -78,6 +94,9 @@ def _joined(find: Finder, mentions: list[Mention]) -> list[Mention]:
     """Mentions where "A to B" has become the end B of a stretch."""
     joined: list[Mention] = []
     for mention in mentions:
+        if joined and (dated := _redated(find, joined[-1], mention)):
+            joined[-1] = dated
+            continue
         if joined and find.words.patterns["to"].search(find.folded[joined[-1].end : mention.start] + " "):
             before = joined[-1]
             if before.period.grain == mention.period.grain and before.period.first < mention.period.last:
@@ -89,43 +108,83 @@ def _joined(find: Finder, mentions: list[Mention]) -> list[Mention]:
     return joined
 
 
-def _judged(find: Finder, mention: Mention, ends: list[int], intent: str) -> Candidate | None:
+def _redated(find: Finder, first: Mention, second: Mention) -> Mention | None:
+    """The quarter or month "Q1" that is followed by its year in words, "of next year"; or the other way round."""
+    parts = {"month", "quarter", "half", "season"}
+    for part, year in ((first, second), (second, first)):
+        ahead = year.period.grain == "year" or (year.period.grain == "offset" and year.period.first.month == 1 == year.period.first.day)
+        gap = find.folded[first.end : second.start]
+        if part.period.grain in parts and ahead and len(gap) < 12 and not re.search(r"[.!?;:,]", gap):
+            shift = year.period.first.year - part.period.first.year
+            begin, end, grain = part.period
+            last = end if shift == 0 else add_months(end, 12 * shift)
+            return Mention(first.start, second.end, Period(begin.replace(year=begin.year + shift), last, grain))
+    return None
+
+
+def _with_neighbours(mentions: list[Mention]) -> Iterator[tuple[int, Mention, int]]:
+    """Each mention with the end of the one before and the start of the one after."""
+    for place, mention in enumerate(mentions):
+        after = mentions[place + 1].start if place + 1 < len(mentions) else MOST_CHARACTERS
+        yield (mentions[place - 1].end if place else 0), mention, after
+
+
+def _judged(find: Finder, near: tuple[int, Mention, int], ends: list[int], intent: str) -> Candidate | None:
     patterns, folded, today = find.words.patterns, find.folded, find.today
+    _, mention, _ = near
     before = folded[max(0, mention.start - _LOOK) : mention.start]
-    after = folded[mention.end : mention.end + _LOOK]
-    mode = next((m for m in ("through", "until", "after", "start", "in") if patterns[m].search(before)), "")
-    if patterns["through_post"].search(after) or mention.until:
-        mode = "through"
-    elif patterns["after_post"].search(after):
-        mode = "after"
-    answer, day = resolve(mention.period, mode)
-    if day < today - timedelta(STALE_DAYS) or (day <= today and intent != "out_of_office"):
+    mode = _mode(find, mention, before)
+    answer, day = resolve(mention.period, mode.removesuffix("!"))
+    away = intent == "out_of_office"
+    if day < today - timedelta(STALE_DAYS) or (day <= today and not away) or _GREETING.search(before):
         return None
-    clause = _clause(folded, mention, ends)
-    points = _points(find, mention, mode, before, clause)
-    if intent != "out_of_office" and (day - today).days <= 14:
+    points = _points(find, near, mode, ends, away=away)
+    if not away and (day - today).days <= 14:
         points -= 1
+    if away and mention.period.grain == "offset" and not mention.until:
+        points -= 1 if patterns["back"].search(before) else 6
     return Candidate(points, mention.start, answer, day)
 
 
-def _clause(folded: str, mention: Mention, ends: list[int]) -> str:
-    """What stands in the mention's clause on both sides of it, at most `_LOOK` characters far."""
+def _mode(find: Finder, mention: Mention, before: str) -> str:
+    """How a date is meant; "in!" is what a contract ends with."""
+    patterns, after = find.words.patterns, find.folded[mention.end : mention.end + _LOOK]
+    if patterns["through_post"].search(after) or mention.until:
+        return "through"
+    if patterns["after_post"].search(after):
+        return "after"
+    for mode in ("through", "until", "after", "start", "in"):
+        if match := patterns[mode].search(before):
+            return "in!" if mode == "until" and _CONTRACT.match(match[0].strip()) else mode
+    return ""
+
+
+def _sides(find: Finder, near: tuple[int, Mention, int], ends: list[int]) -> tuple[str, str]:
+    """What stands in the mention's clause before and after it, at most `_LOOK` characters far, up to other mentions."""
+    left, mention, right = near
     begin = max((e for e in ends if e <= mention.start), default=0)
-    end = min((e for e in ends if e >= mention.end), default=len(folded))
-    return folded[max(begin, mention.start - _LOOK) : mention.start] + " | " + folded[mention.end : min(end, mention.end + _LOOK)]
+    end = min((e for e in ends if e >= mention.end), default=len(find.folded))
+    before = find.folded[max(begin, left, mention.start - _LOOK) : mention.start]
+    return before, find.folded[mention.end : min(end, right, mention.end + _LOOK)]
 
 
-def _points(find: Finder, mention: Mention, mode: str, before: str, clause: str) -> float:
-    patterns = find.words.patterns
-    back, again = patterns["back"].search(clause), patterns["again"].search(clause)
-    points = 4.0 * bool(back) + 2.0 * bool(again) + {"through": 3.0, "until": 3.0, "after": 2.5, "in": 1.0}.get(mode, 0.0)
-    if mode == "start" and not back:
+def _points(find: Finder, near: tuple[int, Mention, int], mode: str, ends: list[int], *, away: bool) -> float:
+    """How surely a date is the one to come back: words beside it, how it is meant, and how little else is said."""
+    patterns, mention = find.words.patterns, near[1]
+    before, after = _sides(find, near, ends)
+    ended = near[2] in range(mention.end, mention.end + _LOOK) and near[2] <= min((e for e in ends if e >= mention.end), default=0)
+    back_before, back_after = patterns["back"].search(before), patterns["back"].search(after)
+    again = patterns["again"].search(before) or patterns["again"].search(after)
+    points = 5.0 if back_before else 4.0 * bool(back_after and not ended)
+    points += 2.0 * bool(again)
+    points += (_AWAY_MODES if away else _LATER_MODES).get(mode, 0.0)
+    if mode == "start" and not (back_before or back_after or again):
         points -= 3
     if mode in {"", "in"} and patterns["past"].search(before):
         points -= 5
-    if mention.weak and not (back or mode in {"through", "until", "after"}):
+    if mention.weak and not (points >= 4 or mode in {"through", "until", "after"}):
         points -= 2
-    return points + 2.0 * (len(clause) < 16)
+    return points + 2.0 * (len(before) + len(after) < 14)
 
 
 def resolve(period: Period, mode: str) -> tuple[str, date]:

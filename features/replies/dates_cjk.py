@@ -134,7 +134,7 @@ def _weekday(match: re.Match[str], today: date) -> Period:
 
 
 def _quarter(match: re.Match[str], today: date) -> Period:
-    number, year = numeral(match["number"] or match["number2"]), _year(match, today)
+    number, year = numeral(match["number"] or match["number2"] or match["number3"]), _year(match, today)
     return next_quarter(number, today) if year is None else quarter_of(year, number)
 
 
@@ -170,12 +170,18 @@ def _week_number(match: re.Match[str], today: date) -> Period | None:
     return iso_week(int(match["number"]), today)
 
 
+def _nth_day(match: re.Match[str], today: date) -> Period | None:
+    months = [add_months(today.replace(day=1), ahead) for ahead in (0, 1, 2)]
+    found = [safe_date(m.year, m.month, int(match["day"])) for m in months]
+    return next((day_of(d) for d in found if d is not None and d >= today), None)
+
+
 def _unit_end(match: re.Match[str], today: date) -> Period:
     return day_of(year_of(today.year).last if match["year"] else month_of(today.year, today.month).last)
 
 
 def _new_year(_: re.Match[str], today: date) -> Period:
-    return year_of(today.year + 1)
+    return day_of(date(today.year + 1, 1, 1), "offset")
 
 
 def _holiday(name: str) -> Callable[[re.Match[str], date], Period | None]:
@@ -204,7 +210,7 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
         r"|(?P<part>末|底|初|头|中旬|年中))?",
         _relative_year,
     ),
-    (rf"{_YEAR}(?:第\s*(?P<number>[1-4一二三四])\s*(?:季度|四半期|季)|q(?P<number2>[1-4]))", _quarter),
+    (rf"{_YEAR}(?:第?\s*(?P<number>[1-4一二三四])\s*(?:季度|四半期)|第[ ]?(?P<number3>[1-4一二三四])季|q(?P<number2>[1-4]))", _quarter),
     (r"(?:下(?:个|個)?季度?|来四半期|次の四半期|翌四半期)", _next_quarter),
     (rf"{_YEAR}(?P<half>[上下])(?:半年|半期|期)", _half),
     (
@@ -214,6 +220,7 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
         _units,
     ),
     (r"(?:年明け|新年|年が明け|元旦|正月|年始|翌年|年越)", _new_year),
+    (r"(?<![\d月/年第])(?P<day>3[01]|[12]\d|[1-9])日(?!間|後|后|以内|目|中|ほど)", _nth_day),
     (r"(?P<year>年)[末底](?!休)|月[末底]", _unit_end),
     (r"(?:春节|春節|农历新年|農曆新年|农历年|農曆年|过年|過年|年后|年後|旧正月)", _holiday("lunar_new_year")),
     (r"(?:国庆|國慶|十一(?:长假|假期|黄金周))(?:节|節)?(?:长假|假期|黄金周)?", _holiday("national_day_cn")),
@@ -237,7 +244,7 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
 
 
 _COMPILED: Final = tuple((re.compile(pattern), read) for pattern, read in _READERS)
-_UNTIL: Final = re.compile(r"(?:到|至|直到|直至|截至|截止|休假至|休到|延至)\s*(?:约|約)?\s*$")
+_UNTIL: Final = re.compile(r"(?:到|至|直到|直至|截至|截止|休假至|休到|延至|[~〜～])\s*(?:约|約)?\s*$")
 _UNTIL_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:いっぱい|頃|ごろ)?\s*(?:まで|迄|为止|為止|(?:(?:之|以)?前)(?:不|都|无|無))")  # noqa: RUF001
 _AFTER_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:休み|休暇|连休|連休|假期|假|长假|过|過|が|节|節)?\s*(?:明け|が明け|を過ぎ|過ぎ|が過ぎ|が終わ|終了後|之后|之後|过后|過後|后|後|結束|结束)")  # noqa: RUF001
 _FROM_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起|開始|开始)")  # noqa: RUF001
@@ -245,7 +252,7 @@ _FROM: Final = re.compile(r"(?:从|從|自|由)\s*$")
 _TO: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起)?\s*[-~〜～–—至到]?\s*$")  # noqa: RUF001
 _BACK: Final = re.compile(r"戻|復帰|出社|再開|営業開始|通常営業|業務開始|業務を開始|返信|対応|回来|回來|回公司|返回|恢复|恢復|上班|回复|回覆|复工|復工|返岗|返崗|返程|归来|歸來|复职|復職|回到|開店|開館|お返事|処理|回信|收假|返工|銷假|销假")
 _AGAIN: Final = re.compile(r"ご?連絡|改めて|再度|もう一度|また|検討|相談|声|お電話|打ち合わせ|話|お願い|以降|頃|ごろ|再|联系|聯繫|联络|聯絡|谈|談|聊|讨论|討論|考虑|考慮|跟进|跟進|沟通|溝通|提醒|看看|找我|打给|说|說|启动|啟動|议|議|申請|予算|预算|預算|来て|より|なら|ください|ます")
-_PAST: Final = re.compile(r"ました|でした|已经|已經|去年|先月|上个月|上個月|上周|昨|した。|签了|簽了|刚|剛")
+_PAST: Final = re.compile(r"ました(?!ら)|でした(?!ら)|已经|已經|去年|先月|上个月|上個月|上周|昨|した。|签了|簽了|刚|剛")
 _STOPS: Final = re.compile(r"[。！？\n!?；;]")  # noqa: RUF001
 
 
