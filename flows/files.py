@@ -28,6 +28,8 @@ from sinks.rows import Result
 EVENT_BYTES: Final = 450
 """A usual event's length: a block of a file holds as many times this as a chunk has events."""
 BLOCK_BYTES: Final = 65_536 * EVENT_BYTES
+_HELD_BATCHES: Final = 8
+"""Rows of that many batches are landed in one transaction, since each costs two small files."""
 _DAMAGED: Final = (OSError, EOFError, zlib.error)
 FORMATS: Final = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
 IMPORTED: Final = ".imported"
@@ -75,12 +77,16 @@ class EventFile:
         block_bytes: int = BLOCK_BYTES,
         ahead: Callable[[Work], Decoded] | None = None,
         watch: Callable[[pa.Table], Sequence[Result]] | None = None,
+        missed: Sequence[Result] = (),
     ) -> Iterator[Work]:
         """Micro-batches from a position on; the last one has `more_waits` False and the position behind the end.
 
         One thread reads, and decodes if `ahead` tells how, a batch ahead of the one that is being landed. `watch` makes
-        further rows of each batch's facts, in the order of the file.
+        further rows of each batch's facts, in the order of the file; they are few, so some batches land them together, and
+        `missed` are those that may not have landed before.
         """
+        held: list[Result] = list(missed)
+        holding = 0
         blocks = self._rows(position) if self._kind == "parquet" else self._blocks(position, block_bytes)
 
         def prepare() -> Work | None:
@@ -91,9 +97,18 @@ class EventFile:
             work = reading.result()
             if work is None or watch is None:
                 return work
+            nonlocal holding
             if work.decoded is None:
-                return replace(work, watch=watch)
-            return replace(work, decoded=replace(work.decoded, results=watch(work.decoded.facts)))
+                before = tuple(held)
+                held.clear()
+                return replace(work, watch=lambda facts: (*before, *watch(facts)))
+            held.extend(watch(work.decoded.facts))
+            holding += 1
+            if work.more_waits and holding < _HELD_BATCHES:
+                return work
+            results, holding = tuple(held), 0
+            held.clear()
+            return replace(work, decoded=replace(work.decoded, results=results))
 
         # Three blocks are on their way at a time: one is decoded, one is watched, one is landed.
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as watcher:

@@ -32,6 +32,7 @@ from schemas.failures import BadEvent, OutpulseError
 from schemas.instants import parse_ms
 from sinks.anchor import Anchor
 from sinks.lake import Lake
+from sinks.rows import Result
 from sinks.upkeep import Upkeep
 
 _LOG: Final = logging.getLogger("outpulse.flows")
@@ -190,23 +191,25 @@ class Writer:
         is_watched = live or self.settings.guard.replay
         guard = ReplayGuard(self.settings.guard, log if live else None) if is_watched else None
         block = self.settings.lake.chunk_events * EVENT_BYTES if self.pace is None else _PACED_BYTES
+        missed: list[Result] = []
         if guard and position and next(file.works(position, block), None) is not None:
-            self._watch_again(file, guard, position, block)
-        works = file.works(
-            position, block, None if self.pace is not None else self.decode.ahead, guard.watch if guard else None
-        )
+            missed = self._watch_again(file, guard, position, block)
+        ahead = None if self.pace is not None else self.decode.ahead
+        works = file.works(position, block, ahead, guard.watch if guard else None, missed)
         return _Replay(file, works, job, position)
 
-    def _watch_again(self, file: EventFile, guard: ReplayGuard, position: int, block: int) -> None:
-        """What of a file has landed before a crash, for the guard alone; its decisions have landed too."""
+    def _watch_again(self, file: EventFile, guard: ReplayGuard, position: int, block: int) -> list[Result]:
+        """What of a file has landed before a crash, for the guard alone; its decisions may have landed or not."""
+        found: list[Result] = []
         decode = DecodeWork()  # of its own: another file may be decoded meanwhile
         for work in file.works(0, block):
             landed = int(np.searchsorted(work.at, position))
             if landed:
                 part = replace(work, lines=work.lines[:landed], at=work.at[:landed], decoded=None, watch=None)
-                guard.watch(decode.ahead(part).facts)
+                found.extend(guard.watch(decode.ahead(part).facts))
             if work.cursors[file.source] >= position:
-                return
+                break
+        return found
 
     def _due_part(self, replay: _Replay, work: Work, pace: float) -> Work | None:
         """The first events of a paced file's micro-batch, up to one that lies in the future; the rest is held."""
