@@ -299,7 +299,10 @@ def _is_other_word(find: Finder, name: str, match: re.Match[str]) -> bool:
         return False
     before = find.folded[max(0, match.start() - _LOOK_BACK) : match.start()]
     patterns = find.words.patterns
-    if len(match["name"]) > 2 and any(patterns[c].search(before) for c in ("until", "through", "after", "in", "mid_of", "early_of", "end_of", "late_of")):
+    if len(match["name"]) > 2 and any(
+        patterns[c].search(before)
+        for c in ("until", "through", "after", "in", "mid_of", "early_of", "end_of", "late_of")
+    ):
         return False
     capital = find.text[match.start()].isupper() and not find.text[match.end() : match.end() + 1].isalpha()
     sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?\n:"
@@ -324,7 +327,9 @@ def _adjusted(find: Finder, mention: Mention) -> Mention:
     if period.grain == "month" and (match := patterns["week_of_month"].search(before)):
         number = next(i for i in (1, 2, 3, 4) if match[f"n{i}"])
         monday = period.first + timedelta(-period.first.weekday() % 7 + 7 * (number - 1))
-        return mention._replace(start=offset + match.start(), period=period if number == 1 else day_of(monday, "offset"))
+        return mention._replace(
+            start=offset + match.start(), period=period if number == 1 else day_of(monday, "offset")
+        )
     for cue in ("early_of", "mid_of", "end_of", "late_of"):
         if match := patterns[cue].search(before):
             return mention._replace(start=offset + match.start(), period=_part(period, cue))

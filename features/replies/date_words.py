@@ -57,7 +57,7 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
     nth = r"(?:st|nd|rd|th|er|:e|:a|[.°ºª]|e|ste|de|o|\.o)?"
     year = rf"(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?"
     lead = rf"(?:{weekday}\.?,?\s+)?"
-    to = rf"\s*(?:[-–—/]|{say['until']}|{say['through']}|to|and|und|et|e|y|i|och|en|al?|au|ao|ai|all'|del?)\s*"  # noqa: RUF001
+    to = rf"\s*(?:[-–—/]|{say['until']}|{say['through']}|to|and|und|et|e|y|i|och|en|al?|au|ao|ai|all'|del?)\s*"
     article = r"(?:(?:the|le|el|il|den|dem|dia|o|al|au|ao|dnia|zum|l')\s*)?"
     day = rf"(?<![\w:/])(?<!\d[.,]){lead}{article}(?P<day>[0-3]?\d){nth}"
     return {
@@ -66,7 +66,7 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
         "day_month": rf"{day}[\s-]*{of}(?P<name>{month}){_END}\.?{year}",
         "month_span": rf"{_LETTER}(?P<name>{month})\.?\s+(?P<from>[0-3]?\d){nth}{to}(?P<day>[0-3]?\d){nth}(?![\d:]){year}",
         "month_day": rf"{_LETTER}{lead}(?P<name>{month})\.?\s+(?:the\s+)?(?P<day>[0-3]?\d){nth}(?![\d:h%/]|\s?(?:uhr|pm|am|people|%)){year}",
-        "numeric_span": r"(?<![\d.:/])(?P<from>[0-3]?\d)\.?\s*(?:[-–]|bis)\s*(?P<day>[0-3]?\d)\.(?P<month>[01]?\d)(?:\.(?P<year>20\d\d|\d\d)?)?(?![\d%])",  # noqa: RUF001
+        "numeric_span": r"(?<![\d.:/])(?P<from>[0-3]?\d)\.?\s*(?:[-–]|bis)\s*(?P<day>[0-3]?\d)\.(?P<month>[01]?\d)(?:\.(?P<year>20\d\d|\d\d)?)?(?![\d%])",
         "numeric": r"(?<![\d.:/$€£-])(?P<day>[0-3]?\d)(?P<mark>[./-])\s?(?P<month>[0-3]?\d)(?:(?P=mark)\s?(?P<year>20\d\d|\d\d)|(?P<point>\.))?(?![\d%/:]|[.-]\d)",
         "month": rf"{_LETTER}(?P<name>{month})(?!\w|'s\b)\.?(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?",
         "weekday": rf"{_LETTER}(?P<name>{weekday}){_END}",
@@ -79,7 +79,9 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
 def _unit_patterns(say: Mapping[str, Any], number: str) -> dict[str, str]:
     """Quarters, halves, seasons, and spans of time from now on."""
     unit = "|".join(f"(?P<{u}>{say[u]})" for u in ("fortnight", "half_year", "day", "week", "month", "quarter", "year"))
-    count = rf"(?:(?P<count>\d{{1,2}})(?:\s*(?:-|–|to|bis|ou|o|a|or|of|oder)\s*(?P<more>\d{{1,2}}))?|(?P<word>{number}))"  # noqa: RUF001
+    count = (
+        rf"(?:(?P<count>\d{{1,2}})(?:\s*(?:-|–|to|bis|ou|o|a|or|of|oder)\s*(?P<more>\d{{1,2}}))?|(?P<word>{number}))"
+    )
     some = rf"(?:{count}\s+)?(?:good |full |gute |goede |bons |buoni |dobre )?(?:{unit}){_END}"
     of = rf"(?:\s*(?:{say['article']}|{say['of'] or 'roku'}|fy|/)?\s*'?(?P<year>20\d\d|\d\d(?!\d)))?"
     nth = "|".join(f"(?P<q{i + 1}>{words})" for i, words in enumerate(say["ordinals"]))
@@ -111,19 +113,26 @@ def _unit_patterns(say: Mapping[str, Any], number: str) -> dict[str, str]:
 
 def _cue_patterns(say: Mapping[str, Any], weekday: str) -> dict[str, str]:
     """What stands before or after a date and tells how it is meant; those ending in $ look back from the date."""
-    glue = rf"(?:(?:{say['article']})[\s'’]+|{weekday}[,.]?\s+|[\s~:(\"'-]+)*"  # noqa: RUF001
-    before = {k: rf"{_LETTER}(?:{say[k]})[\s'’-]*{glue}$" for k in ("until", "through", "after", "start", "in", "past")}  # noqa: RUF001
-    parts = {f"{k}_of": rf"{_LETTER}(?:{say[k]})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$" for k in ("end", "late", "mid", "early")}  # noqa: RUF001
-    nth = "|".join(f"(?P<n{i + 1}>{words})" for i, words in enumerate(say["ordinals"]))
-    return before | parts | {
-        "week_of_month": rf"{_LETTER}(?:{nth})\s+(?:{say['week']})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$",  # noqa: RUF001
-        "through_post": rf"^[\s,(]*(?:{say['through_post']}){_END}",
-        "after_post": rf"^[\s,]*(?:{say['after_post']}){_END}",
-        "gone": rf"{_LETTER}(?:{say['gone']}){_END}",
-        "back": rf"{_LETTER}(?:{say['back']}){_END}",
-        "again": rf"{_LETTER}(?:{say['again']}){_END}",
-        "to": rf"^\s*(?:[-–—]|(?:{say['until']}|{say['through']}|to|and|und|y|e|et|a|do|oraz)[\s']*)\s*(?:(?:{say['article']})[\s']+)*$",  # noqa: RUF001
+    glue = rf"(?:(?:{say['article']})[\s'’]+|{weekday}[,.]?\s+|[\s~:(\"'-]+)*"
+    before = {k: rf"{_LETTER}(?:{say[k]})[\s'’-]*{glue}$" for k in ("until", "through", "after", "start", "in", "past")}
+    parts = {
+        f"{k}_of": rf"{_LETTER}(?:{say[k]})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$"
+        for k in ("end", "late", "mid", "early")
     }
+    nth = "|".join(f"(?P<n{i + 1}>{words})" for i, words in enumerate(say["ordinals"]))
+    return (
+        before
+        | parts
+        | {
+            "week_of_month": rf"{_LETTER}(?:{nth})\s+(?:{say['week']})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$",
+            "through_post": rf"^[\s,(]*(?:{say['through_post']}){_END}",
+            "after_post": rf"^[\s,]*(?:{say['after_post']}){_END}",
+            "gone": rf"{_LETTER}(?:{say['gone']}){_END}",
+            "back": rf"{_LETTER}(?:{say['back']}){_END}",
+            "again": rf"{_LETTER}(?:{say['again']}){_END}",
+            "to": rf"^\s*(?:[-–—]|(?:{say['until']}|{say['through']}|to|and|und|y|e|et|a|do|oraz)[\s']*)\s*(?:(?:{say['article']})[\s']+)*$",
+        }
+    )
 
 
 @lru_cache(maxsize=16)
@@ -134,7 +143,11 @@ def date_words(language: str) -> DateWords:
     weekdays = _cldr(language, "days") | say["weekdays"]
     strict = frozenset(say["strict_months"])
     weekday, month = alternation(weekdays), alternation(months)
-    texts = _calendar_patterns(say, month, weekday) | _unit_patterns(say, alternation(say["numbers"])) | _cue_patterns(say, weekday)
+    texts = (
+        _calendar_patterns(say, month, weekday)
+        | _unit_patterns(say, alternation(say["numbers"]))
+        | _cue_patterns(say, weekday)
+    )
     return DateWords(
         months,
         weekdays,

@@ -10,6 +10,7 @@ from features.replies.date_words import date_words, languages
 from features.replies.dates_cjk import CjkMention, find_cjk
 from features.replies.folding import MOST_CHARACTERS, clause_ends, fold
 from features.replies.periods import STALE_DAYS, Period, add_months, quarter_of, working_day_after
+from features.replies.reply_words import words
 
 _ANY_DATE: Final = frozenset({"not_now", "out_of_office"})
 _CLEAR_DATE: Final = frozenset({"referral", "objection", "not_interested"})
@@ -20,17 +21,11 @@ _LEAST: Final = {"out_of_office": 1.0, "not_now": 0.0}
 _AWAY_MODES: Final = {"through": 4.0, "until": 4.0, "after": 2.5, "in": 1.0, "": 0.5}
 _LATER_MODES: Final = {"through": 0.8, "until": 0.8, "after": 1.5, "in": 1.0}
 _LOOK: Final = 60
-_CONTRACT: Final = re.compile(
-    r"(?:end|expire|finish|runs|lauft|vence|termina|acaba|caduca|scade|loopt|afloopt|verloopt|wygasa|konczy|obowiazuje|loper|gar ut|s'acheve|prend fin)"
-)
+_CONTRACT: Final = re.compile(words("dates", "contract"))
 """Verbs of contracts: what ends then is no absence."""
-_GREETING: Final = re.compile(
-    r"(?:bonnes?|joyeu\w+|happy|merry|feli[czs]\w*|buon[aeio]?|frohe[ns]?|schone[ns]?|prettige|fijne|god|gott|trevlig|wesolych|udanego|boas|bom|boa|buen\w*|great|lovely|nice|relaxing|guten)\s+$"
-)
+_GREETING: Final = re.compile(words("dates", "greeting"))
 """Wishes before the name of a holiday."""
-_AMERICAN: Final = re.compile(
-    r"\b(?:[ECMP][SD]?T|PTO|[A-Z]{2} \d{5}|vacation|gotten|color|center|organization|fiscal|Thanksgiving)\b|\(\d{3}\) ?\d{3}-\d{4}|\b\d{3}-\d{3}-\d{4}\b|\$\d"
-)
+_AMERICAN: Final = re.compile(words("dates", "american"))
 """What gives a writer of English away who puts the month first."""
 _IMPOSSIBLE: Final = re.compile(r"(?<![\d/])(?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])(?![\d/]\d)")
 
@@ -68,7 +63,9 @@ def resume_date(text: str, language: str, today: date, intent: str, *, month_fir
     return max(found, key=lambda one: (one.points, one.place)).answer
 
 
-def candidates(text: str, language: str, today: date, intent: str, *, month_first: bool | None = None) -> list[Candidate]:
+def candidates(
+    text: str, language: str, today: date, intent: str, *, month_first: bool | None = None
+) -> list[Candidate]:
     """Every date of the text that may be meant, with its points."""
     folded = fold(text)
     if language in {"ja", "zh"}:
@@ -112,7 +109,9 @@ def _redated(find: Finder, first: Mention, second: Mention) -> Mention | None:
     """The quarter or month "Q1" that is followed by its year in words, "of next year"; or the other way round."""
     parts = {"month", "quarter", "half", "season"}
     for part, year in ((first, second), (second, first)):
-        ahead = year.period.grain == "year" or (year.period.grain == "offset" and year.period.first.month == 1 == year.period.first.day)
+        ahead = year.period.grain == "year" or (
+            year.period.grain == "offset" and year.period.first.month == 1 == year.period.first.day
+        )
         gap = find.folded[first.end : second.start]
         if part.period.grain in parts and ahead and len(gap) < 12 and not re.search(r"[.!?;:,]", gap):
             shift = year.period.first.year - part.period.first.year
@@ -172,7 +171,9 @@ def _points(find: Finder, near: tuple[int, Mention, int], mode: str, ends: list[
     """How surely a date is the one to come back: words beside it, how it is meant, and how little else is said."""
     patterns, mention = find.words.patterns, near[1]
     before, after = _sides(find, near, ends)
-    ended = near[2] in range(mention.end, mention.end + _LOOK) and near[2] <= min((e for e in ends if e >= mention.end), default=0)
+    ended = near[2] in range(mention.end, mention.end + _LOOK) and near[2] <= min(
+        (e for e in ends if e >= mention.end), default=0
+    )
     back_before, back_after = patterns["back"].search(before), patterns["back"].search(after)
     again = patterns["again"].search(before) or patterns["again"].search(after)
     points = 5.0 if back_before else 4.0 * bool(back_after and not ended)

@@ -23,11 +23,16 @@ from features.replies.periods import (
     week_of,
     year_of,
 )
+from features.replies.reply_words import words
 
 _DIGITS: Final = {c: n for n, c in enumerate("一二三四五六七八九十", 1)} | {"两": 2, "兩": 2, "数": 3, "几": 3, "幾": 3}
 _N: Final = r"(?:\d{1,2}|[一二三四五六七八九十两兩]{1,3})"
 _YEAR: Final = r"(?:(?P<year>20\d\d|今|来|明|後|后)\s*年(?:の|的)?\s*)?"
-_WEEKDAYS: Final = {"月": 0, "火": 1, "水": 2, "木": 3, "金": 4, "土": 5, "日": 6} | {c: n for n, c in enumerate("一二三四五六")} | {"天": 6}
+_WEEKDAYS: Final = (
+    {"月": 0, "火": 1, "水": 2, "木": 3, "金": 4, "土": 5, "日": 6}
+    | {c: n for n, c in enumerate("一二三四五六")}
+    | {"天": 6}
+)
 _MOST: Final = 60
 _LOOK: Final = 24
 """Characters beside a date in which words that tell how it is meant stand; a sentence holds some 30."""
@@ -91,7 +96,7 @@ def _part(period: Period, part: str | None) -> Period:
     if part in {"中旬", "半ば", "なかば", "年中"}:
         middle = period.first.replace(day=15) if period.grain == "month" else period.first + timedelta(182)
         return day_of(middle)
-    if part in {"下旬"}:
+    if part == "下旬":
         return day_of(period.first.replace(day=21))
     if part in {"末", "底", "月底", "月末", "の終わり", "年底", "年末"}:
         return day_of(period.last)
@@ -195,28 +200,37 @@ def _season(name: str) -> Callable[[re.Match[str], date], Period | None]:
 _PART: Final = r"(?P<part>上旬|中旬|下旬|半ば|なかば|の終わり|月?末|月?底|初旬|初め|初|头)?"
 _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]], ...]] = (
     (r"(?<!\d)(?P<year>20\d\d)\s*[-/.]\s*(?P<month>[01]?\d)\s*[-/.]\s*(?P<day>[0-3]?\d)(?!\d)", _iso),
-    (rf"{_YEAR}(?P<month>{_N})\s*月\s*(?P<day>\d{{1,2}}|[一二三四五六七八九十]{{1,3}})\s*[日号號]?(?!\s*(?:点|點|時|个|個))", _day),
+    (
+        rf"{_YEAR}(?P<month>{_N})\s*月\s*(?P<day>\d{{1,2}}|[一二三四五六七八九十]{{1,3}})\s*[日号號]?(?!\s*(?:点|點|時|个|個))",
+        _day,
+    ),
     (rf"{_YEAR}(?<![\d第])(?P<month>{_N})\s*月(?:份|の)?{_PART}", _month),
     (r"(?<![\d/.])(?P<month>1[0-2]|0?[1-9])/(?P<day>3[01]|[12]\d|0?[1-9])(?![\d/%])", _slashed),
     (r"(?P<which>再来|来|翌|今|当|本|下下|下|这|這)(?:个|個)?\s*月(?!曜)(?:の|份)?" + _PART, _relative_month),
     (
-        r"(?P<which>再来|来|翌|今|本|下下|下|这|這)(?:个|個)?(?:週|周|星期|礼拜|禮拜)(?:の|的)?"
-        r"(?:(?:周|週|星期)?(?P<weekday>[一二三四五六日天]|[月火水木金土日](?=曜))曜?日?|(?P<end>末))?",
+        (
+            r"(?P<which>再来|来|翌|今|本|下下|下|这|這)(?:个|個)?(?:週|周|星期|礼拜|禮拜)(?:の|的)?"
+            r"(?:(?:周|週|星期)?(?P<weekday>[一二三四五六日天]|[月火水木金土日](?=曜))曜?日?|(?P<end>末))?"
+        ),
         _relative_week,
     ),
     (r"(?:来年度|来期|新年度|次年度|翌年度|来季|新会計年度|次期)", _fiscal_year),
     (
-        r"(?P<which>再来|来|翌|明|后|後|今|本)年(?!度)(?:の|的)?(?:(?P<half>[上下])半(?:年|期)|第?(?P<quarter>[一二三四1-4])(?:季度|四半期|季)"
-        r"|(?P<part>末|底|初|头|中旬|年中))?",
+        (
+            r"(?P<which>再来|来|翌|明|后|後|今|本)年(?!度)(?:の|的)?(?:(?P<half>[上下])半(?:年|期)|第?(?P<quarter>[一二三四1-4])(?:季度|四半期|季)"
+            r"|(?P<part>末|底|初|头|中旬|年中))?"
+        ),
         _relative_year,
     ),
-    (rf"{_YEAR}(?:第?\s*(?P<number>[1-4一二三四])\s*(?:季度|四半期)|第[ ]?(?P<number3>[1-4一二三四])季|q(?P<number2>[1-4]))", _quarter),
+    (words("dates_cjk", "readers"), _quarter),
     (r"(?:下(?:个|個)?季度?|来四半期|次の四半期|翌四半期)", _next_quarter),
     (rf"{_YEAR}(?P<half>[上下])(?:半年|半期|期)", _half),
     (
-        rf"(?:あと|約|大约|大約|再过|再過|过|過|等)?\s*(?:(?P<half>半年)|(?P<half_month>半(?:个|個)月)|(?P<count>{_N})\s*"
-        r"(?P<unit>日間?|天|週間?|周間?|(?:个|個)?(?:周|星期|礼拜|禮拜)|(?:か|ヶ|ケ|カ|个|個|箇)月間?|年))(?:間)?\s*(?:ほど|くらい|左右|程度)?"
-        r"(?:した|して|の)?(?=後|后|之后|之後|以后|以後|経|过后|くらい|再|先)",
+        (
+            rf"(?:あと|約|大约|大約|再过|再過|过|過|等)?\s*(?:(?P<half>半年)|(?P<half_month>半(?:个|個)月)|(?P<count>{_N})\s*"
+            r"(?P<unit>日間?|天|週間?|周間?|(?:个|個)?(?:周|星期|礼拜|禮拜)|(?:か|ヶ|ケ|カ|个|個|箇)月間?|年))(?:間)?\s*(?:ほど|くらい|左右|程度)?"
+            r"(?:した|して|の)?(?=後|后|之后|之後|以后|以後|経|过后|くらい|再|先)"
+        ),
         _units,
     ),
     (r"(?:年明け|新年|年が明け|元旦|正月|年始|翌年|年越)", _new_year),
@@ -245,15 +259,15 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
 
 _COMPILED: Final = tuple((re.compile(pattern), read) for pattern, read in _READERS)
 _UNTIL: Final = re.compile(r"(?:到|至|直到|直至|截至|截止|休假至|休到|延至|[~〜～])\s*(?:约|約)?\s*$")
-_UNTIL_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:いっぱい|頃|ごろ)?\s*(?:まで|迄|为止|為止|(?:(?:之|以)?前)(?:不|都|无|無))")  # noqa: RUF001
-_AFTER_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:休み|休暇|连休|連休|假期|假|长假|过|過|が|节|節)?\s*(?:明け|が明け|を過ぎ|過ぎ|が過ぎ|が終わ|終了後|之后|之後|过后|過後|后|後|結束|结束)")  # noqa: RUF001
-_FROM_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起|開始|开始)")  # noqa: RUF001
+_UNTIL_POST: Final = re.compile(words("dates_cjk", "until_post"))
+_AFTER_POST: Final = re.compile(words("dates_cjk", "after_post"))
+_FROM_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起|開始|开始)")
 _FROM: Final = re.compile(r"(?:从|從|自|由)\s*$")
-_TO: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起)?\s*[-~〜～–—至到]?\s*$")  # noqa: RUF001
-_BACK: Final = re.compile(r"戻|復帰|出社|再開|営業開始|通常営業|業務開始|業務を開始|返信|対応|回来|回來|回公司|返回|恢复|恢復|上班|回复|回覆|复工|復工|返岗|返崗|返程|归来|歸來|复职|復職|回到|開店|開館|お返事|処理|回信|收假|返工|銷假|销假")
-_AGAIN: Final = re.compile(r"ご?連絡|改めて|再度|もう一度|また|検討|相談|声|お電話|打ち合わせ|話|お願い|以降|頃|ごろ|再|联系|聯繫|联络|聯絡|谈|談|聊|讨论|討論|考虑|考慮|跟进|跟進|沟通|溝通|提醒|看看|找我|打给|说|說|启动|啟動|议|議|申請|予算|预算|預算|来て|より|なら|ください|ます")
+_TO: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起)?\s*[-~〜～–—至到]?\s*$")
+_BACK: Final = re.compile(words("dates_cjk", "back"))
+_AGAIN: Final = re.compile(words("dates_cjk", "again"))
 _PAST: Final = re.compile(r"ました(?!ら)|でした(?!ら)|已经|已經|去年|先月|上个月|上個月|上周|昨|した。|签了|簽了|刚|剛")
-_STOPS: Final = re.compile(r"[。！？\n!?；;]")  # noqa: RUF001
+_STOPS: Final = re.compile(r"[。！？\n!?；;]")
 
 
 def find_cjk(folded: str, today: date) -> list[CjkMention]:

@@ -106,7 +106,12 @@ def next_weekday(weekday: int, today: date, weeks: int = 0) -> date:
     return today + timedelta((weekday - today.weekday() - 1) % 7 + 1 + 7 * weeks)
 
 
-SEASONS: Final[Mapping[str, tuple[int, int]]] = {"spring": (3, 5), "summer": (6, 8), "autumn": (9, 11), "winter": (12, 2)}
+SEASONS: Final[Mapping[str, tuple[int, int]]] = {
+    "spring": (3, 5),
+    "summer": (6, 8),
+    "autumn": (9, 11),
+    "winter": (12, 2),
+}
 """First and last month, as meteorologists have it: "after the summer" is 1 September."""
 
 

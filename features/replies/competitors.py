@@ -1,0 +1,88 @@
+"""The product that a writer says he uses already: one that is well known, or a name after words like "we use"."""
+
+import csv
+import re
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+from features.replies.folding import MOST_CHARACTERS, fold
+from features.replies.people import NOT_NAMES
+from features.replies.reply_words import words
+
+_NAME: Final = r"(?P<name>[A-ZÀ-ÖØ-Þ0-9][\w&+.-]*[\w+](?: [A-Z0-9][\w&+-]+){0,2})"
+_ARTICLE: Final = words("competitors", "article")
+_USE: Final = re.compile(words("competitors", "use"))
+_AFTER: Final = re.compile(words("competitors", "after"))
+_CJK: Final = (
+    re.compile(words("competitors", "cjk")),
+    re.compile(words("competitors", "cjk_2")),
+)
+_NOT_A_PRODUCT: Final = frozenset(words("competitors", "not_a_product").split("|"))
+
+
+@lru_cache(maxsize=1)
+def _known() -> tuple[re.Pattern[str], dict[str, str]]:
+    with files("data").joinpath("products.csv").open(encoding="utf-8") as file:
+        names = [row["product"] for row in csv.DictReader(file)]
+    parts = [re.escape(n) for n in sorted(names, key=len, reverse=True)]
+    return re.compile(
+        rf"(?<![a-z0-9_@./-])(?:{'|'.join(parts)})(?![a-z0-9_@-]|\.[a-z0-9])", re.IGNORECASE | re.ASCII
+    ), {n.lower(): n for n in names}
+
+
+_COMMON_WORDS: Final = frozenset(words("competitors", "common_words").split("|"))
+"""Products that are words of everyday language: they count with a capital in the middle of a sentence only."""
+
+
+def competitor(text: str, language: str, intent: str) -> str | None:
+    """A named product in use, as written, or None; only where the writer holds back because of it."""
+    if intent not in {
+        "objection",
+        "not_now",
+        "question",
+        "not_interested",
+        "interested",
+        "meeting_request",
+        "referral",
+    }:
+        return None
+    text = text[:MOST_CHARACTERS]
+    folded = fold(text)
+    if intent in {"objection", "not_now"} or _USE.search(folded):
+        found = _in_use(text, folded, strict=intent != "objection")
+        if found:
+            return found
+    if language in {"ja", "zh"} and intent in {"objection", "not_now"}:
+        return next((m["name"] for p in _CJK for m in p.finditer(text) if m["name"] not in _NOT_A_PRODUCT), None)
+    return None
+
+
+def _in_use(text: str, folded: str, *, strict: bool) -> str | None:
+    """A known product, else a capitalized name after "we use"; strictly, both need such words."""
+    pattern, _ = _known()
+    for match in pattern.finditer(text):
+        word = match[0]
+        if word.lower() in _COMMON_WORDS and not word[:1].isupper():
+            continue
+        before = folded[max(0, match.start() - 60) : match.start()]
+        if not strict or _USE.search(before):
+            return word
+    for match in re.finditer(rf"(?<![\w@./-]){_NAME}(?![\w@])", text):
+        before, after = (
+            folded[max(0, match.start() - 60) : match.start()],
+            folded[match.end("name") : match.end("name") + 30],
+        )
+        name = match["name"].rstrip(".")
+        first = name.split(" ")[0]
+        if first in _NOT_A_PRODUCT or not first[0].isalpha() or fold(first) in NOT_NAMES:
+            continue
+        if not re.search(r"[a-z][A-Z]|[A-Z]{2}", name) and (not before.strip() or before.rstrip()[-1:] in '.!?:\n"(”'):
+            continue
+        used = _USE.search(before)
+        inner = re.search(r"[a-z][A-Z]", name) is not None
+        if (used and (inner or not strict)) or (
+            not strict and (inner or _AFTER.match(after)) and (used or _AFTER.match(after))
+        ):
+            return name
+    return None
