@@ -163,8 +163,9 @@ def _units(find: Finder, match: re.Match[str]) -> Period | None:
 
 
 def _counted(find: Finder, match: re.Match[str]) -> Period | None:
-    """As `_units`, of which the number is said: "for two weeks", not "the week"."""
-    return _units(find, match) if match["count"] or match["word"] else None
+    """As `_units`, of which the number is said: "for two weeks", not "the week"; Polish leaves out one ("za rok")."""
+    said = match["count"] or match["word"] or match["fortnight"] or match["half_year"] or "*" in find.words.numbers
+    return _units(find, match) if said else None
 
 
 def _next(ahead: int) -> Reader:
@@ -245,8 +246,8 @@ _READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("first_half", _half(1)),
     ("quarter", _quarter),
     ("coming_units", _counted),
-    ("in_units", _units),
-    ("units_ahead", _units),
+    ("in_units", _counted),
+    ("units_ahead", _counted),
     ("for_units", _counted),
     ("new_year", _new_year),
     ("next_post", _next(1)),

@@ -113,24 +113,22 @@ def _unit_patterns(say: Mapping[str, Any], number: str) -> dict[str, str]:
 
 def _cue_patterns(say: Mapping[str, Any], weekday: str) -> dict[str, str]:
     """What stands before or after a date and tells how it is meant; those ending in $ look back from the date."""
-    glue = rf"(?:(?:{say['article']})[\s'’]+|{weekday}[,.]?\s+|[\s~:(\"'-]+)*"
-    before = {k: rf"{_LETTER}(?:{say[k]})[\s'’-]*{glue}$" for k in ("until", "through", "after", "start", "in", "past")}
-    parts = {
-        f"{k}_of": rf"{_LETTER}(?:{say[k]})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$"
-        for k in ("end", "late", "mid", "early")
-    }
+    article = rf"(?:(?:{say['article']})(?!\w)|[\s'’])*"
+    glue = rf"(?:(?:{say['article']}|{weekday}[,.]?)(?!\w)|[\s~:(\"'-])*"
+    before = {k: rf"{_LETTER}(?:{say[k]}){glue}$" for k in ("until", "through", "after", "start", "in", "past")}
+    parts = {f"{k}_of": rf"{_LETTER}(?:{say[k]})-?{article}$" for k in ("end", "late", "mid", "early")}
     nth = "|".join(f"(?P<n{i + 1}>{words})" for i, words in enumerate(say["ordinals"]))
     return (
         before
         | parts
         | {
-            "week_of_month": rf"{_LETTER}(?:{nth})\s+(?:{say['week']})[\s'’-]*(?:(?:{say['article']})[\s'’]+)*$",
+            "week_of_month": rf"{_LETTER}(?:{nth})\s+(?:{say['week']})-?{article}$",
             "through_post": rf"^[\s,(]*(?:{say['through_post']}){_END}",
             "after_post": rf"^[\s,]*(?:{say['after_post']}){_END}",
             "gone": rf"{_LETTER}(?:{say['gone']}){_END}",
             "back": rf"{_LETTER}(?:{say['back']}){_END}",
             "again": rf"{_LETTER}(?:{say['again']}){_END}",
-            "to": rf"^\s*(?:[-–—]|(?:{say['until']}|{say['through']}|to|and|und|y|e|et|a|do|oraz)[\s']*)\s*(?:(?:{say['article']})[\s']+)*$",
+            "to": rf"^\s*(?:[-–—]|(?:{say['until']}|{say['through']}|to|and|und|y|e|et|a|do|oraz)){article}$",
         }
     )
 

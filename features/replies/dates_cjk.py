@@ -27,7 +27,7 @@ from features.replies.reply_words import words
 
 _DIGITS: Final = {c: n for n, c in enumerate("一二三四五六七八九十", 1)} | {"两": 2, "兩": 2, "数": 3, "几": 3, "幾": 3}
 _N: Final = r"(?:\d{1,2}|[一二三四五六七八九十两兩]{1,3})"
-_YEAR: Final = r"(?:(?P<year>20\d\d|今|来|明|後|后)\s*年(?:の|的)?\s*)?"
+_YEAR: Final = r"(?:(?P<year>20\d\d|今|来|明|後|后)\s?年(?:の|的)?\s?)?"
 _WEEKDAYS: Final = (
     {"月": 0, "火": 1, "水": 2, "木": 3, "金": 4, "土": 5, "日": 6}
     | {c: n for n, c in enumerate("一二三四五六")}
@@ -199,14 +199,14 @@ def _season(name: str) -> Callable[[re.Match[str], date], Period | None]:
 
 _PART: Final = r"(?P<part>上旬|中旬|下旬|半ば|なかば|の終わり|月?末|月?底|初旬|初め|初|头)?"
 _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]], ...]] = (
-    (r"(?<!\d)(?P<year>20\d\d)\s*[-/.]\s*(?P<month>[01]?\d)\s*[-/.]\s*(?P<day>[0-3]?\d)(?!\d)", _iso),
+    (r"(?<!\d)(?P<year>20\d\d)\s?[-/.]\s?(?P<month>[01]?\d)\s?[-/.]\s?(?P<day>[0-3]?\d)(?!\d)", _iso),
     (
-        rf"{_YEAR}(?P<month>{_N})\s*月\s*(?P<day>\d{{1,2}}|[一二三四五六七八九十]{{1,3}})\s*[日号號]?(?!\s*(?:点|點|時|个|個))",
+        rf"{_YEAR}(?P<month>{_N})\s?月\s?(?P<day>\d{{1,2}}|[一二三四五六七八九十]{{1,3}})\s?[日号號]?(?!\s?(?:点|點|時|个|個))",
         _day,
     ),
-    (rf"{_YEAR}(?<![\d第])(?P<month>{_N})\s*月(?:份|の)?{_PART}", _month),
+    (rf"{_YEAR}(?<![\d第])(?P<month>{_N})\s?月(?:份|の)?{_PART}", _month),
     (r"(?<![\d/.])(?P<month>1[0-2]|0?[1-9])/(?P<day>3[01]|[12]\d|0?[1-9])(?![\d/%])", _slashed),
-    (r"(?P<which>再来|来|翌|今|当|本|下下|下|这|這)(?:个|個)?\s*月(?!曜)(?:の|份)?" + _PART, _relative_month),
+    (r"(?P<which>再来|来|翌|今|当|本|下下|下|这|這)(?:个|個)?\s?月(?!曜)(?:の|份)?" + _PART, _relative_month),
     (
         (
             r"(?P<which>再来|来|翌|今|本|下下|下|这|這)(?:个|個)?(?:週|周|星期|礼拜|禮拜)(?:の|的)?"
@@ -227,8 +227,8 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
     (rf"{_YEAR}(?P<half>[上下])(?:半年|半期|期)", _half),
     (
         (
-            rf"(?:あと|約|大约|大約|再过|再過|过|過|等)?\s*(?:(?P<half>半年)|(?P<half_month>半(?:个|個)月)|(?P<count>{_N})\s*"
-            r"(?P<unit>日間?|天|週間?|周間?|(?:个|個)?(?:周|星期|礼拜|禮拜)|(?:か|ヶ|ケ|カ|个|個|箇)月間?|年))(?:間)?\s*(?:ほど|くらい|左右|程度)?"
+            rf"(?:あと|約|大约|大約|再过|再過|过|過|等)?\s?(?:(?P<half>半年)|(?P<half_month>半(?:个|個)月)|(?P<count>{_N})\s?"
+            r"(?P<unit>日間?|天|週間?|周間?|(?:个|個)?(?:周|星期|礼拜|禮拜)|(?:か|ヶ|ケ|カ|个|個|箇)月間?|年))(?:間)?\s?(?:ほど|くらい|左右|程度)?"
             r"(?:した|して|の)?(?=後|后|之后|之後|以后|以後|経|过后|くらい|再|先)"
         ),
         _units,
@@ -258,12 +258,12 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
 
 
 _COMPILED: Final = tuple((re.compile(pattern), read) for pattern, read in _READERS)
-_UNTIL: Final = re.compile(r"(?:到|至|直到|直至|截至|截止|休假至|休到|延至|[~〜～])\s*(?:约|約)?\s*$")
+_UNTIL: Final = re.compile(r"(?:到|至|直到|直至|截至|截止|休假至|休到|延至|[~〜～])\s?(?:约|約)?\s?$")
 _UNTIL_POST: Final = re.compile(words("dates_cjk", "until_post"))
 _AFTER_POST: Final = re.compile(words("dates_cjk", "after_post"))
-_FROM_POST: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起|開始|开始)")
-_FROM: Final = re.compile(r"(?:从|從|自|由)\s*$")
-_TO: Final = re.compile(r"^\s*(?:[(（][^)）]{0,6}[)）])?\s*(?:から|より|起)?\s*[-~〜～–—至到]?\s*$")
+_FROM_POST: Final = re.compile(r"^\s?(?:[(（][^)）]{0,6}[)）])?\s?(?:から|より|起|開始|开始)")
+_FROM: Final = re.compile(r"(?:从|從|自|由)\s?$")
+_TO: Final = re.compile(r"^\s?(?:[(（][^)）]{0,6}[)）])?\s?(?:から|より|起)?\s?[-~〜～–—至到]?\s?$")
 _BACK: Final = re.compile(words("dates_cjk", "back"))
 _AGAIN: Final = re.compile(words("dates_cjk", "again"))
 _PAST: Final = re.compile(r"ました(?!ら)|でした(?!ら)|已经|已經|去年|先月|上个月|上個月|上周|昨|した。|签了|簽了|刚|剛")

@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 
 from features.replies.competitors import competitor
 from features.replies.dates import local_day, resume_date
+from features.replies.folding import MOST_CHARACTERS
 from features.replies.people import referred, unquoted
 from features.replies.signals import bant, interest_level, objection_type, questions
 from features.replies.times import proposed_times
@@ -41,6 +42,7 @@ def extract(
     contact's, else in UTC. The first 8,000 characters count. The subject of an automatic reply is read for a date too.
     """
     today = local_day(received_at, timezone)
+    text = text[:MOST_CHARACTERS]
     written = unquoted(text)
     language = language.lower().split("-")[0].split("_")[0]
     date = resume_date(written, language, today, intent, month_first=_month_first(language, timezone))

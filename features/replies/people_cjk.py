@@ -33,9 +33,10 @@ def find_cjk_name(folded: str, text: str, language: str, intent: str) -> str | N
     """The name as written, without an honorific, or None."""
     del intent
     for pattern in _ZH if language == "zh" else _JA:
-        for match in pattern.finditer(folded):
-            start, end = match.span("name")
-            name = text[start:end].strip()
+        match = pattern.search(folded)
+        while match is not None:
+            name = text[match.start("name") : match.end("name")].strip()
             if name and not _NOT_NAMES.search(name):
                 return name
+            match = pattern.search(folded, match.start("name") + 1)
     return None

@@ -60,7 +60,7 @@ _LEVEL: Final = {
     "unsubscribe": "none",
     "out_of_office": "none",
 }
-_SENTENCE: Final = re.compile(r"[^.!?？！。\n]*[?？]+")
+_SENTENCE: Final = re.compile(r"[^.!?？！。\n]*+(?:[.!?？！。\n]++|$)")
 _MOST_QUESTIONS: Final = 10
 
 
@@ -110,5 +110,5 @@ def interest_level(text: str, intent: str) -> str:
 def questions(text: str) -> tuple[str, ...]:
     """The sentences that end in a question mark, as written."""
     text = text[:MOST_CHARACTERS]
-    found = [m[0].strip(" \t\"'»«-*>") for m in _SENTENCE.finditer(text)]
+    found = [m[0].strip(" \n\t\"'»«-*>") for m in _SENTENCE.finditer(text) if "?" in m[0] or "？" in m[0]]
     return tuple(dict.fromkeys(q for q in found if len(q) > 2))[:_MOST_QUESTIONS]
