@@ -26,6 +26,7 @@ CORPUS = Path(__file__).parents[1] / "data" / "replies"
 
 
 def replies(files: list[Path], *, held_out: bool) -> Iterator[dict[str, Any]]:
+    """The replies of the files that belong to the part asked for."""
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             reply = json.loads(line)
@@ -41,6 +42,7 @@ def values(found: object) -> set[str]:
 
 
 def main() -> None:
+    """Prints the scores, and with `--misses` the replies that are read otherwise than labelled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--misses", choices=FIELDS)

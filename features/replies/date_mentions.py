@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
-from features.replies.date_words import DateWords
+from features.replies.date_words import DateWords, spelled_day
 from features.replies.periods import (
     SEASONS,
     Period,
@@ -71,6 +71,11 @@ def _named_day(find: Finder, match: re.Match[str]) -> Period | None:
     return _dated(find, find.words.months[match["name"]], int(match["day"]), _year(match))
 
 
+def _spelled(find: Finder, match: re.Match[str]) -> Period | None:
+    month = find.words.months[match["name"] or match["name2"]]
+    return _dated(find, month, spelled_day(match["ordinal"] or match["ordinal2"]), None)
+
+
 def _span(find: Finder, match: re.Match[str]) -> Period | None:
     month = find.words.months[match["name"]] if "name" in match.groupdict() else int(match["month"])
     if not int(match["from"]) < int(match["day"]) or not 1 <= month <= 12:
@@ -131,7 +136,9 @@ def _bare_year(find: Finder, match: re.Match[str]) -> Period | None:
 
 def _quarter(find: Finder, match: re.Match[str]) -> Period:
     groups = match.groupdict()
-    number = int(groups["number"] or groups["first"] or next((i for i in "1234" if groups[f"q{i}"]), "1"))
+    number = int(
+        groups["number"] or groups["first"] or groups["after"] or next((i for i in "1234" if groups[f"q{i}"]), "1")
+    )
     year = _year(match)
     return next_quarter(number, find.today) if year is None else quarter_of(year, number)
 
@@ -232,6 +239,7 @@ def _september(find: Finder, _: re.Match[str]) -> Period:
 
 
 _READERS: Final[tuple[tuple[str, Reader], ...]] = (
+    ("spelled", _spelled),
     ("iso", _iso),
     ("span", _span),
     ("day_month", _named_day),

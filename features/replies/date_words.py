@@ -13,6 +13,21 @@ _LETTER: Final = r"(?<!\w)"
 _END: Final = r"(?!\w)"
 
 
+_ONES: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+_TEENS: Final = (
+    *("tenth", "eleventh", "twelfth", "thirteenth", "fourteenth"),
+    *("fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"),
+)
+_ORDINALS: Final = {
+    **{word: number for number, word in enumerate((*_ONES, *_TEENS), 1)},
+    **{f"twenty{mark}{word}": number for mark in " -" for number, word in enumerate(_ONES, 21)},
+    "thirtieth": 30,
+    "thirty first": 31,
+    "thirty-first": 31,
+}
+"""Days of a month as English speakers say them, in transcripts of calls."""
+
+
 class DateWords(NamedTuple):
     """Patterns over folded text; `months`, `weekdays` and `numbers` say what a matched word counts."""
 
@@ -51,16 +66,23 @@ def languages() -> frozenset[str]:
     return frozenset(_table())
 
 
+def spelled_day(word: str) -> int:
+    """The day of a month that an English ordinal in words says."""
+    return _ORDINALS[word]
+
+
 def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict[str, str]:
     """Days of months, in words and numbers."""
     of = rf"(?:(?:{say['of']})\s*)?" if say["of"] else ""
+    ordinal = alternation(_ORDINALS)
     nth = r"(?:st|nd|rd|th|er|:e|:a|[.°ºª]|e|ste|de|o|\.o)?"
-    year = rf"(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?"
+    year = rf"(?:[-,/]?\s*{of}(?P<year>20\d\d)(?!\d))?"
     lead = rf"(?:{weekday}\.?,?\s+)?"
     to = rf"\s*(?:[-–—/]|{say['until']}|{say['through']}|to|and|und|et|e|y|i|och|en|al?|au|ao|ai|all'|del?)\s*"
     article = r"(?:(?:the|le|el|il|den|dem|dia|o|al|au|ao|dnia|zum|l')\s*)?"
     day = rf"(?<![\w:/])(?<!\d[.,]){lead}{article}(?P<day>[0-3]?\d){nth}"
     return {
+        "spelled": rf"{_LETTER}(?:(?P<ordinal>{ordinal})\s+(?:of\s+)?(?P<name>{month})|(?P<name2>{month})\s+(?:the\s+)?(?P<ordinal2>{ordinal})){_END}",
         "iso": r"(?<!\d)(?P<year>20\d\d)[-/.](?P<month>[01]?\d)[-/.](?P<day>[0-3]?\d)(?!\d)",
         "span": rf"(?<![\w:/])(?<!\d[.,])(?P<from>[0-3]?\d){nth}{to}{lead}{article}(?P<day>[0-3]?\d){nth}\s*{of}(?P<name>{month}){_END}\.?{year}",
         "day_month": rf"{day}[\s-]*{of}(?P<name>{month}){_END}\.?{year}",
@@ -70,7 +92,7 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
         "numeric": r"(?<![\d.:/$€£-])(?P<day>[0-3]?\d)(?P<mark>[./-])\s?(?P<month>[0-3]?\d)(?:(?P=mark)\s?(?P<year>20\d\d|\d\d)|(?P<point>\.))?(?![\d%/:]|[.-]\d)",
         "month": rf"{_LETTER}(?P<name>{month})(?!\w|'s\b)\.?(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?",
         "weekday": rf"{_LETTER}(?P<name>{weekday}){_END}",
-        "nth_day": rf"(?:{say['until']}|\bon|\bthe|\bback)\s+(?:{weekday},?\s+)?(?:on\s+)?(?:the\s+)?(?P<day>[0-3]?\d)(?:st|nd|rd|th){_END}(?!\s+of)",
+        "nth_day": rf"(?:{say['until']}|\bon|\bthe|\bback|\bde|\bden)\s+(?:{weekday},?\s+)?(?:on\s+)?(?:the\s+)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|e|:e){_END}(?!\s+of)",
         "weekday_day": rf"{_LETTER}(?P<name>{weekday})\.?,?\s+(?:the\s+|dia\s+|den\s+|d\.\s*)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|\.)?(?![\w:]|[.,/]\d|\s*(?:uhr|h|am|pm|a\.m|p\.m|o'clock|min)\b)",
         "year": r"(?<![\w.,-])(?P<year>20[2-4]\d)(?![\w-]|[.,]\d)",
     }
@@ -89,7 +111,7 @@ def _unit_patterns(say: Mapping[str, Any], number: str) -> dict[str, str]:
     post = rf"\s+(?:{say['next_post']})" if say.get("next_post") else None
     parts = "|".join(f"(?P<{u}>{say[u]})" for u in ("week", "month", "quarter", "half", "year"))
     return {
-        "quarter": rf"{_LETTER}(?:[qt]\s?(?P<number>[1-4])|(?P<first>[1-4])\s?[qt]|(?:{nth})\s+(?:{say['quarter']})){_END}{of}",
+        "quarter": rf"{_LETTER}(?:[qt]\s?(?P<number>[1-4])|(?P<first>[1-4])\s?[qt]|(?:{say['quarter']})\s(?P<after>[1-4])|(?:{nth})\s+(?:{say['quarter']})){_END}{of}",
         "second_half": rf"{_LETTER}(?:{say['second_half']}){_END}{of}",
         "first_half": rf"{_LETTER}(?:{say['first_half']}){_END}{of}",
         "in_units": rf"{_LETTER}(?:{say['in']})\s+{some}",

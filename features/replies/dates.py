@@ -25,6 +25,9 @@ _CONTRACT: Final = re.compile(words("dates", "contract"))
 """Verbs of contracts: what ends then is no absence."""
 _GREETING: Final = re.compile(words("dates", "greeting"))
 """Wishes before the name of a holiday."""
+_GONE_CJK: Final = re.compile(r"离开|離開|离职|離職|不再|退休|調離|调离|退職|異動|廃止|退社")
+_LATIN: Final = re.compile(r"[a-z]{3,} [a-z]{3,}")
+"""English words in a Japanese or Chinese text, whose dates count too."""
 _AMERICAN: Final = re.compile(words("dates", "american"))
 """What gives a writer of English away who puts the month first."""
 _IMPOSSIBLE: Final = re.compile(r"(?<![\d/])(?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])(?![\d/]\d)")
@@ -69,7 +72,11 @@ def candidates(
     """Every date of the text that may be meant, with its points."""
     folded = fold(text)
     if language in {"ja", "zh"}:
-        return [_judged_cjk(m, intent, today) for m in find_cjk(folded, today)]
+        found_cjk = [_judged_cjk(m, intent, today) for m in find_cjk(folded, today)]
+        if intent == "out_of_office" and _GONE_CJK.search(folded):
+            found_cjk = [one for one in found_cjk if one.points >= _CLEAR]
+        latin = candidates(text, "en", today, intent, month_first=month_first) if _LATIN.search(folded) else []
+        return [*found_cjk, *latin]
     order = _month_first(text, language) if month_first is None else month_first
     find = Finder(folded, text, date_words(language if language in languages() else "en"), today, order)
     mentions = _joined(find, find_mentions(find))
@@ -96,6 +103,9 @@ def _joined(find: Finder, mentions: list[Mention]) -> list[Mention]:
             continue
         if joined and find.words.patterns["to"].search(find.folded[joined[-1].end : mention.start] + " "):
             before = joined[-1]
+            if before.weak and mention.weak:  # opening hours, "Monday to Friday"
+                joined.pop()
+                continue
             if before.period.grain == mention.period.grain and before.period.first < mention.period.last:
                 last = mention.period
                 period = Period(last.first, last.last, "day") if last.grain in {"day", "month"} else last
@@ -185,7 +195,9 @@ def _points(find: Finder, near: tuple[int, Mention, int], mode: str, ends: list[
         points -= 5
     if mention.weak and not (points >= 4 or mode in {"through", "until", "after"}):
         points -= 2
-    return points + 2.0 * (len(before) + len(after) < 14)
+    if away and mention.period.grain == "day" and not mention.weak:
+        points += 0.6
+    return points + 2.0 * (len(before) + len(after) < 14 and mention.period.grain != "season")
 
 
 def resolve(period: Period, mode: str) -> tuple[str, date]:
