@@ -14,11 +14,14 @@ import pyarrow as pa
 from features import guard_budget, guard_limit
 from features.guard_causes import Causes, Look
 from features.guard_counts import KINDS, SCOPE_KINDS, Counted, Counter
+from features.guard_followup import Followups, Measured, Verdict
 from features.guard_memory import DIMENSIONS, Touched
 from features.guard_watch import OUTCOMES_OF, Watch, weigh
 from features.tolerances import Rule
 
 Values = tuple[str, ...]
+PROBATION: Final = "probation"
+"""The detector of what a probation decides."""
 _MORE: Final = 1.1
 """A scope that was looked into in vain is looked into again when its hits have grown so much."""
 
@@ -26,7 +29,7 @@ _MORE: Final = 1.1
 class Decision(NamedTuple):
     """What the guard has decided at the event at `place` of a batch, about one scope.
 
-    `severity` is warn, slow or pause; `evidence` the e-value; `since_trials` are the trials since a change where a change
+    `severity` is warn, slow, pause or resume; `evidence` the e-value; `since_trials` are the trials since a change where a change
     was found, else 0.
     """
 
@@ -45,10 +48,42 @@ class Decision(NamedTuple):
     since_trials: int
 
 
+def begun(rule: Rule, kind: str, values: Values) -> Decision:
+    """The decision, at the first event of a part, that a scope goes on probation."""
+    return Decision(0, "slow", rule, kind, values, 0, 0, 1.0, 0.0, 1.0, PROBATION, 0, 0)
+
+
+def ended(verdict: Verdict, rule: Rule) -> Decision:
+    """The decision that ends a probation."""
+    low, high = (float(end[0]) for end in guard_limit.confidence_sequence(verdict.hits, verdict.trials, 0.05))
+    return Decision(
+        place=verdict.place,
+        severity="pause" if verdict.name == "again" else "resume",
+        rule=rule,
+        kind=verdict.of.kind,
+        values=verdict.of.values,
+        hits=verdict.hits,
+        trials=verdict.trials,
+        evidence=float(np.exp(min(verdict.log_evidence, 700.0))),
+        low=low,
+        high=high,
+        detector=PROBATION,
+        since_hits=0,
+        since_trials=0,
+    )
+
+
 class Guard:
     """All rules over all scopes; `take` is called with facts in log order, in any batches."""
 
-    def __init__(self, rules: Sequence[Rule], alpha: float = guard_budget.ALPHA, kept: int | None = None) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        alpha: float = guard_budget.ALPHA,
+        kept: int | None = None,
+        probation_after_hours: float = 0.0,
+    ) -> None:
+        """`probation_after_hours`, in event time, puts what it paused on probation by itself; 0 never does."""
         self.counter = Counter(kept)
         self.causes = Causes(self.counter.deliveries)
         self.alpha = alpha
@@ -59,6 +94,8 @@ class Guard:
         self.told: dict[tuple[str, str, tuple[int, ...]], int] = {}
         self.orders = np.zeros(0, np.int64)
         self.ordered = 0
+        watched = {watch.rule.name: (watch.rule, watch.hit, watch.trial) for watch in self.watches}
+        self.followups = Followups(watched, self._find, probation_after_hours)
 
     @property
     def nbytes(self) -> int:
@@ -69,14 +106,74 @@ class Guard:
     def take(self, facts: pa.Table) -> list[Decision]:
         """Decisions about a batch of facts (columns of `FACT_SCHEMA`, e-mail only), in the order of their events."""
         decisions: list[Decision] = []
+        for start, part in self.followups.parts(facts):
+            decisions += [one._replace(place=one.place + start) for one in self._take(part)]
+        return decisions
+
+    def _take(self, facts: pa.Table) -> Iterator[Decision]:
+        seen = self.counter.deliveries.seen
+        for due in self.followups.open(facts, seen):
+            if self.probation(due.rule, due.kind, due.values):
+                yield from self._followed(begun(self.followups.rule(due.rule), due.kind, due.values))
         for counts, touched in self.counter.take(facts):
             self._order_new()
-            decisions += self._decided(counts, touched, self.counter.deliveries.seen)
-        return decisions
+            self.followups.count(counts)
+            yield from self._decided(counts, touched, seen)
+        self.followups.finish()
+        yield from self._verdicts()
+
+    def measured(self) -> list[tuple[Decision, Measured]]:
+        """Decisions whose impact has become known in the batches since the last call, in order."""
+        found, self.followups.measured = self.followups.measured, []
+        return [
+            (
+                Decision(
+                    0, rule=self.followups.rule(one.of.rule), kind=one.of.kind, values=one.of.values, **one.of.figures
+                ),
+                one,
+            )
+            for one in found
+        ]
+
+    def probation(self, rule: str, kind: str, values: Values) -> bool:
+        """Lets a scope go on on probation, judged by a rule; False where the rule is not watched (it goes on all the same)."""
+        self.resume(kind, values)
+        return self.followups.begin(rule, kind, values, self.counter.deliveries.seen)
+
+    def leave(self, kind: str, values: Values) -> None:
+        """A person decides what a scope may send: no probation of the guard is on or due any more."""
+        self.followups.end(kind, values)
+
+    def _verdicts(self, place: int | None = None) -> Iterator[Decision]:
+        """How probations end up to a place, or to the end of the part."""
+        for verdict in self.followups.until() if place is None else self.followups.until(place):
+            decision = ended(verdict, self.followups.rule(verdict.of.rule))
+            if verdict.name == "again":
+                self.causes.stop(decision.kind, self._codes_of(decision.kind, decision.values))
+            yield from self._followed(decision)
+
+    def _followed(self, decision: Decision) -> Iterator[Decision]:
+        """A decision, noted for what follows from it; a scope on probation sends too little to be slowed down."""
+        kind, values, name = decision.kind, decision.values, decision.rule.name
+        is_on = self.followups.is_on(kind, values)
+        is_own = decision.detector == PROBATION
+        if decision.severity == "slow" and is_on and not is_own:
+            return
+        if decision.severity == "pause":
+            self.followups.note_pause(name, kind, values, decision.place, is_again=is_on)
+        elif decision.severity == "resume":
+            self.followups.end(kind, values)
+        if decision.severity != "warn":
+            figures = decision._asdict()
+            for other in ("place", "rule", "kind", "values"):
+                del figures[other]
+            self.followups.follow(name, kind, values, figures, decision.place)
+        yield decision
 
     def resume(self, kind: str, values: Values) -> None:
         """A person lets a scope go on: it is watched anew, and what it did before stands against nobody."""
         codes = self._codes_of(kind, values)
+        self.followups.end(kind, values)
         self.causes.let_go(kind, codes)
         self.told = {told: rung for told, rung in self.told.items() if told[1:] != (kind, codes)}
         scope = self._find(kind, values)
@@ -89,6 +186,7 @@ class Guard:
 
     def stop(self, kind: str, values: Values) -> None:
         """A person stops a scope: what it does from now on is no reason to stop another."""
+        self.followups.end(kind, values)
         self.causes.stop(kind, self._codes_of(kind, values))
 
     def _order_new(self) -> None:
@@ -114,8 +212,11 @@ class Guard:
             ]
         for at_place, number, scope_number, rung_reached, alpha, look in sorted(waiting, key=lambda one: one[:3]):
             watch = self.watches[number]
+            yield from self._verdicts(at_place)
             if rung_reached > watch.reached[scope_number] and look["hits"] >= watch.again_at[scope_number]:
-                yield from self._look_into(watch, scope_number, at_place, rung_reached, look, alpha, touched)
+                for decision in self._look_into(watch, scope_number, at_place, rung_reached, look, alpha, touched):
+                    yield from self._followed(decision)
+        yield from self._verdicts()
 
     def _look_into(  # all that is known of one look
         self,

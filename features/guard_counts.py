@@ -88,6 +88,7 @@ NEEDED: Final = (
     "kind",
     "channel",
     "occurred_at",
+    "received_at",
     "provider",
     "delivery_id",
     "bounce_class",

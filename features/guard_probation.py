@@ -18,6 +18,17 @@ AGAIN_ALPHA: Final = 0.05
 LIFT_ALPHA: Final = 0.05
 """Probability at most that a scope at its tolerance or above is let go. Clean mail needs 77 trials at a tolerance of 5%,
 and 1,309 at 0.3%."""
+MATURE_HOURS: Final = {
+    "bounces": 6.0,  # refused at once as a rule; bounce mails and retried blocks follow within hours
+    "failures": 1.0,  # told by the provider before anything is sent
+    "complaints": 48.0,  # come when people read, most within two days
+    "complaints_early": 48.0,
+    "unsubscribes": 48.0,  # as complaints
+    "negative_replies": 0.0,  # a reply is trial and hit in one
+    "delivery_collapse": 0.0,  # trials count only when they are old enough
+    "opens_collapse": 0.0,
+}
+"""How old a trial is when its silence counts as health, by rule. Too short lifts too early, too long only later."""
 VERDICTS: Final = ("on", "lift", "again")
 
 

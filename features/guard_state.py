@@ -10,11 +10,16 @@ from numpy.typing import NDArray
 from features.guard import Guard
 from features.guard_causes import Stopped
 from features.guard_counts import Codes
+from features.guard_followup import FollowupState
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when anything in the state changes its meaning; another version is made anew from the log."""
 
 Arrays = dict[str, NDArray[Any]]
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: int
 
 
 class _Texts(msgspec.Struct, frozen=True):
@@ -26,6 +31,7 @@ class _Texts(msgspec.Struct, frozen=True):
     stopped: list[tuple[str, tuple[int, ...], int]]
     told: list[tuple[tuple[str, str, tuple[int, ...]], int]]
     rules: list[tuple[str, float]]
+    followups: FollowupState
 
 
 def dump(guard: Guard) -> Arrays:
@@ -40,6 +46,7 @@ def dump(guard: Guard) -> Arrays:
         stopped=[(one.kind, one.codes, one.until) for one in guard.causes.stopped],
         told=list(guard.told.items()),
         rules=[(watch.rule.name, watch.rule.tolerance) for watch in watches],
+        followups=guard.followups.state,
     )
     arrays = {f"memory_{name}": array for name, array in counter.deliveries.dump().items()}
     arrays |= {f"scopes_{name}": array for name, array in counter.scopes.dump().items()}
@@ -52,8 +59,11 @@ def dump(guard: Guard) -> Arrays:
 
 def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Puts a state into a guard that has seen nothing; False where it is of another version or of other rules."""
-    texts = msgspec.json.decode(arrays["texts"].tobytes(), type=_Texts)
-    if texts.version != VERSION or texts.rules != [(w.rule.name, w.rule.tolerance) for w in guard.watches]:
+    raw = arrays["texts"].tobytes()
+    if msgspec.json.decode(raw, type=_Version).version != VERSION:
+        return False
+    texts = msgspec.json.decode(raw, type=_Texts)
+    if texts.rules != [(w.rule.name, w.rule.tolerance) for w in guard.watches]:
         return False
     counter = guard.counter
     counter.deliveries.load(_named(arrays, "memory_"), texts.seen)
@@ -62,6 +72,7 @@ def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
     counter.reporting = dict.fromkeys(texts.reporting, 1)
     guard.causes.stopped = [Stopped(kind, tuple(codes), until) for kind, codes, until in texts.stopped]
     guard.told = {(rule, kind, tuple(codes)): rung for (rule, kind, codes), rung in texts.told}
+    guard.followups.state = texts.followups
     guard.orders, guard.ordered = arrays["orders"], texts.ordered
     for watch in guard.watches:
         watch.load(_named(arrays, f"rule_{watch.rule.name}_"))

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from features.guard import Decision
+from features.guard import PROBATION, Decision
+from features.guard_followup import Followed
+from features.guard_probation import SHARE
 
 _OUTCOMES: Final[Mapping[str, str]] = {
     "bounces": "hard bounces and blocks among messages sent",
@@ -22,6 +24,31 @@ def percent(rate: float) -> str:
 
 def why(decision: Decision) -> str:
     """One sentence for tables, alerts and people."""
+    if decision.detector == PROBATION and decision.severity == "slow":
+        return f"on probation: {percent(SHARE)} of the messages go out again, judged by their {decision.rule.name}"
+    if decision.detector == PROBATION:
+        how = "let go" if decision.severity == "resume" else "stopped again"
+        rate = decision.hits / max(decision.trials, 1)
+        return (
+            f"on probation {decision.hits} of {decision.trials} ({percent(rate)}) {_OUTCOMES[decision.rule.name]}, tolerated "
+            f"are {percent(decision.rule.tolerance)}; {how}"
+        )
+    return _why(decision)
+
+
+def impact_words(decision: Decision, since: Followed) -> str:
+    """What came after a decision."""
+    what = _OUTCOMES[decision.rule.name].split(" among ")[0]
+    late = f"{since.late} {what} still came of what had been sent before" if since.late else "nothing came after"
+    if decision.severity == "pause" and not since.trials:
+        return f"{late}; nothing more was sent"
+    before = f"{percent(decision.hits / decision.trials)} before, " if decision.trials else ""
+    after = f"{percent(since.hits / since.trials)} after" if since.trials else "nothing was sent after"
+    counts = f" ({since.hits} of {since.trials})" if since.trials else ""
+    return f"{before}{after}{counts}" + (f"; {late}" if since.late else "")
+
+
+def _why(decision: Decision) -> str:
     rate = decision.hits / max(decision.trials, 1)
     text = (
         f"{decision.hits} of {decision.trials} ({percent(rate)}) {_OUTCOMES[decision.rule.name]}, tolerated are "

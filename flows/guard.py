@@ -23,7 +23,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from control.commands import read_command, record_of
+from control.commands import is_probation, read_command, record_of
 from control.scopes import scope_of
 from eventlog import Log, Record
 from features.columns import Decoder
@@ -31,7 +31,7 @@ from features.guard import Guard
 from features.guard_counts import NEEDED, SCOPE_KINDS
 from features.guard_state import dump, load
 from features.tolerances import DEFAULT_RULES, Rule
-from flows.guard_commands import Outcome, decided, suppressions
+from flows.guard_commands import Outcome, decided, measured_row, suppressions
 from flows.guard_feed import OWN, GuardBatch, of_events
 from flows.guard_heeding import Heeded, Heedings
 from outpulse.settings import GuardSettings
@@ -62,6 +62,12 @@ class Verdicts:
     outcomes: Sequence[Outcome]
     suppressed: Sequence[Command]
     positions: Mapping[str, int]
+    measured: Sequence[tuple[bytes, bytes]] = ()
+
+    @property
+    def rows(self) -> list[tuple[bytes, bytes]]:
+        """Keys and records of the `results` stream: what was done, then what came of it."""
+        return [*(outcome.row for outcome in self.outcomes if outcome.row is not None), *self.measured]
 
     @property
     def commands(self) -> list[Command]:
@@ -98,7 +104,8 @@ class WatchEvents:
         """Watches decoded facts (columns of `FACT_SCHEMA`)."""
         decisions = self.guard.take(facts.select(list(NEEDED))) if len(facts) else []
         outcomes = [decided(decision, facts, self._slow_share, self._by) for decision in decisions]
-        return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions)
+        measured = [measured_row(*one, self._slow_share, self._by) for one in self.guard.measured()]
+        return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions, measured)
 
     def _heed(self, raw: bytes) -> None:
         """Learns from a person's command."""
@@ -111,6 +118,10 @@ class WatchEvents:
         values = scope_of(command.scope_kind, command.scope_value).values
         if command.action is CommandAction.PAUSE:
             self.guard.stop(command.scope_kind, values)
+        elif is_probation(command):
+            self.guard.probation(command.rule or "", command.scope_kind, values)
+        elif command.action is CommandAction.SLOW:
+            self.guard.leave(command.scope_kind, values)
         elif command.action is CommandAction.RESUME:
             self.guard.resume(command.scope_kind, values)
 
@@ -146,9 +157,8 @@ class GuardStep:
         verdicts = self._watch(batch)
         if verdicts.commands:
             self._log.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
-        rows = [outcome.row for outcome in verdicts.outcomes if outcome.row is not None]
-        if rows:
-            self._log.append(Stream.RESULTS, [Record(key, value) for key, value in rows])
+        if verdicts.rows:
+            self._log.append(Stream.RESULTS, [Record(key, value) for key, value in verdicts.rows])
         for name, position in verdicts.positions.items():
             if self._positions.get(name) == position:
                 continue

@@ -24,7 +24,7 @@ class ReplayGuard:
 
     def __init__(self, settings: GuardSettings, live: Log | None = None) -> None:
         self._watch = WatchEvents(
-            Guard(rules_of(settings), settings.alpha),
+            Guard(rules_of(settings), settings.alpha, probation_after_hours=settings.probation_after_hours),
             slow_share=settings.slow_share,
             by=BY,
             suppresses=live is not None,
@@ -36,9 +36,5 @@ class ReplayGuard:
         verdicts = self._watch.watch(facts, {})
         if self._live is not None and verdicts.commands:
             self._live.append(Stream.CONTROL, [record_of(command) for command in verdicts.commands])
-        rows: list[Result] = []
-        for outcome in verdicts.outcomes:
-            rows.append(("pauses", pause_row(None, outcome.command)))
-            if outcome.row is not None:
-                rows.append(read_result(outcome.row[1]))
-        return rows
+        decisions: list[Result] = [("pauses", pause_row(None, outcome.command)) for outcome in verdicts.outcomes]
+        return [*decisions, *(read_result(record) for _, record in verdicts.rows)]

@@ -107,8 +107,10 @@ def _add_guard(
     flow: Dataflow, home: Path, settings: Settings, log: Log, ending: Ending, *, follow: bool
 ) -> guard.GuardStep:
     """Adds the guard, from its snapshot on."""
+    chosen = settings.guard
     watch = guard.WatchEvents(
-        Guard(guard.rules_of(settings.guard), settings.guard.alpha), slow_share=settings.guard.slow_share
+        Guard(guard.rules_of(chosen), chosen.alpha, probation_after_hours=chosen.probation_after_hours),
+        slow_share=chosen.slow_share,
     )
     step = guard.GuardStep(log, watch, home)
     feed = GuardFeed(log, step.positions, ending.stopping.is_set, step.heedings, follow=follow)

@@ -234,12 +234,15 @@ def pause(home: Home, scope: str, why: str, share: float, by: str | None) -> int
 @verb("resume")
 @click.argument("scope")
 @click.option("--why", required=True, help="The reason in words.")
+@click.option(
+    "--probation", is_flag=True, help="Let 5% go out; the guard lets it go or stops it again by what they do."
+)
 @who_option
-def resume(home: Home, scope: str, why: str, by: str | None) -> int:
+def resume(home: Home, scope: str, why: str, by: str | None, probation: bool) -> int:  # noqa: FBT001 - a flag
     """End the pause of exactly SCOPE."""
     from outpulse.pausing import run_resume
 
-    return run_resume(home, scope, why=why, by=by)
+    return run_resume(home, scope, why=why, by=by, is_probation=probation)
 
 
 @verb("allowed")

@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from control.client import ControlClient
-from control.commands import PARTITION, append, decide
-from control.scopes import parse_scope, scope_of
+from control.commands import PARTITION, PROBATION, append, decide
+from control.scopes import Scope, parse_scope, scope_of
 from eventlog import Log
 from outpulse.home import Home
 from outpulse.printing import print_json, print_table
@@ -23,6 +23,8 @@ FORBIDDEN: Final = 4
 _SHOWN: Final = ("scope", "action", "send_share", "why", "decided_by", "occurred_at")
 _TELL_AFTER_SECONDS: Final = 5.0
 _NAMED: Final = 5
+_PERSONS_RULE: Final = "bounces"
+"""Judges the probation of what a person paused: the rule that tells soonest; the others watch on as always."""
 
 
 def run_pauses(home: Home, *, every: bool, as_json: bool) -> int:
@@ -50,8 +52,10 @@ def run_pause(home: Home, text: str, *, why: str, share: float, by: str | None) 
     return 0
 
 
-def run_resume(home: Home, text: str, *, why: str, by: str | None) -> int:
-    """Ends the pause or slow-down of exactly this scope.
+def run_resume(home: Home, text: str, *, why: str, by: str | None, is_probation: bool = False) -> int:
+    """Ends the pause or slow-down of exactly this scope, or lets a small share of it go on probation.
+
+    The probation is judged by the rule that paused the scope; where a person did, by bounces.
 
     Raises:
         OutpulseError: there is none.
@@ -60,14 +64,37 @@ def run_resume(home: Home, text: str, *, why: str, by: str | None) -> int:
     log = home.log()
     with closing(log):
         held = ControlClient(log).holding().pauses
-    if scope not in [one.scope for one in held]:
+    found = next((one for one in held if one.scope == scope), None)
+    if found is None:
         names = [one.scope.text for one in held]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         what = f"what is: {' '.join(names[:_NAMED])}{more}" if names else "nothing is"
         raise OutpulseError(f"{scope.text} is not paused; {what}")
-    command = decide(CommandAction.RESUME, scope, by=by or user_name(), why=_told(why))
+    who = by or user_name()
+    if is_probation:
+        return _begin_probation(home, scope, found.command.rule, by=who, why=_told(why))
+    command = decide(CommandAction.RESUME, scope, by=who, why=_told(why))
     send(home, command)
     print(f"resumed: {scope.text} ({command.id})")  # noqa: T201 - the verb's answer
+    return 0
+
+
+def _begin_probation(home: Home, scope: Scope, rule: str | None, *, by: str, why: str) -> int:
+    from features.guard_counts import SCOPE_KINDS
+    from features.guard_probation import MATURE_HOURS, SHARE
+
+    if scope.kind not in SCOPE_KINDS:
+        raise SettingsError(
+            f"{scope.text} cannot be on probation, the guard does not watch single contacts; leave it out"
+        )
+    judged = rule if rule in MATURE_HOURS else _PERSONS_RULE
+    if judged in home.settings.guard.off:
+        raise SettingsError(f"nothing would judge the probation: rule {judged} is switched off in [guard] off")
+    command = msgspec.structs.replace(
+        decide(CommandAction.SLOW, scope, by=by, why=why, send_share=SHARE), rule=judged, metric=PROBATION
+    )
+    send(home, command)
+    print(f"on probation with {SHARE:g}, judged by {judged}: {scope.text} ({command.id})")  # noqa: T201 - the verb's answer
     return 0
 
 

@@ -185,11 +185,15 @@ class AlertsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`repeat_minutes`, `flood_minutes` and `retry_seconds` must not be below 0")
 
 
+_LONGEST_HOURS: Final = 8760
+
+
 class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[guard]`: rules that are `off`, other `tolerances` by the rule's name (rates above 0, below 1).
 
     `alpha` is the probability at most that a rule ever pauses any healthy scope; `slow_share` what a slowed scope may
-    still send, 0..1; `replay` whether replayed files are watched too (with `--live` they always are).
+    still send, 0..1; `probation_after_hours` in event time after which what the guard paused goes on with a twentieth of its
+    mail, judged anew (0: never by itself); `replay` whether replayed files are watched too (with `--live` they always are).
     """
 
     off: list[str] = []
@@ -197,8 +201,11 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alpha: float = 0.01
     slow_share: float = 0.25
     replay: bool = False
+    probation_after_hours: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.probation_after_hours <= _LONGEST_HOURS:
+            raise ValueError(f"`probation_after_hours` is valid from 0 to {_LONGEST_HOURS}")
         if not all(0 < rate < 1 for rate in (self.alpha, self.slow_share, *self.tolerances.values())):
             raise ValueError("`alpha`, `slow_share` and `tolerances` are rates above 0 and below 1")
 

@@ -25,6 +25,7 @@ from schemas.identity import event_key
 from tests.lakes import rows
 from tests.processes import kill, run, start
 from tests.test_guard import campaign, message
+from tests.test_guard_followup import hourly
 
 Row = dict[str, Any]
 DECISIONS = """SELECT action::VARCHAR, scope_kind, scope_value, rule, caused_by, hits, trials FROM pauses
@@ -287,3 +288,99 @@ def test_a_line_that_a_crash_cut_was_not_heeded(tmp_path: Path) -> None:
         Heeded(3, [7]),
         None,
     )
+
+
+PROBATION = Settings(guard=GuardSettings(probation_after_hours=12))
+IMPACTS = """SELECT optimization_status, optimization_trigger, actual_impact->>'text', actual_impact->>'hits',
+    actual_impact->>'trials', actual_impact->>'late_hits', id::VARCHAR FROM optimization_actions ORDER BY id"""
+
+
+def test_a_campaign_on_probation_by_the_command_line_is_let_go_and_its_rows_say_what_came_of_it(home: Path) -> None:
+    log_events(home, hourly(1.0, 10, seed=1))
+    watch(home)
+    said = run("resume", "campaign:autumn", "--probation", "--why", "list mended", "--by", "kim", "--home", str(home))
+
+    assert said.returncode == 0, said.stderr
+    assert "on probation with 0.05, judged by bounces" in said.stdout
+    assert rows(home, "SELECT action, send_share, rule, metric, decided_by FROM active_pauses") == [
+        ("slow", 0.05, "bounces", "probation", "kim")
+    ]
+
+    log_events(home, hourly(0.0, 1200, seed=2, hour=1, start=100))
+    watch(home)
+    run("flows", "--drain", "--home", str(home))
+
+    assert rows(home, "SELECT count(*) FROM active_pauses") == [(0,)]
+    lifted = rows(home, "SELECT rule, hits, trials >= 77, evidence >= 20, detector FROM pauses WHERE action = 'resume'")
+    assert lifted == [("bounces", 0, True, True, "probation")]
+    impacts = rows(home, IMPACTS)
+    assert {row[0] for row in impacts} == {"measured"}
+    freed = [row[3:6] for row in impacts if row[1] == "opportunity_detected"]
+    assert [(hits, late) for hits, _, late in freed] == [("0", "0")]
+    (seen,) = rows(home, "SELECT hits FROM pauses WHERE action = 'pause'")[0]
+    stopped = next(row for row in impacts if row[1] == "high_bounce")
+    assert int(stopped[3]) + int(stopped[5]) == 10 - seen  # all ten bounced, some after the pause
+
+
+def test_a_contact_or_what_is_not_paused_cannot_be_on_probation(home: Path) -> None:
+    assert run("pause", "contact:c7", "--why", "asked to", "--home", str(home)).returncode == 0
+
+    for scope, words in (("contact:c7", "does not watch single contacts"), ("campaign:x", "is not paused")):
+        said = run("resume", scope, "--probation", "--why", "x", "--home", str(home))
+        assert said.returncode != 0
+        assert words in said.stderr
+
+
+def probation_events() -> list[Row]:
+    calm = hourly(0.0, 200, seed=2, hour=30, an_hour=8, start=100)
+    return [
+        *hourly(1.0, 10, seed=1),
+        *calm,
+        *hourly(0.9, 40, seed=3, hour=60, start=400),
+        *hourly(0.0, 9, 4, 99, 1, 900),
+    ]
+
+
+def results(home: Path) -> list[bytes]:
+    log = SqliteLog(home / "log")
+    found = [record.value for record in log.read(Stream.RESULTS, 0, 1, 100_000)]
+    log.close()
+    return found
+
+
+@pytest.mark.crash
+def test_probations_and_impacts_survive_kills_restarts_and_lost_snapshots(home: Path) -> None:
+    events = probation_events()
+    log_events(home / "whole", events)
+    watch(home / "whole", PROBATION)
+    rng = random.Random(11)
+    place = home / "killed"
+    for start_at in range(0, len(events), 90):
+        log_events(place, events[start_at : start_at + 90])
+        process = start("flows", "guard", "--home", str(place), env={"OUTPULSE_GUARD__PROBATION_AFTER_HOURS": "12"})
+        time.sleep(rng.uniform(1.0, 3.5))
+        kill(process)
+        process.wait()
+        if rng.random() < 0.3:
+            (place / FOLDER / "state.npz").unlink(missing_ok=True)
+    watch(place, PROBATION)
+    deeds = [(str(c.action), c.detector) for c in commands(place) if c.scope_value == "autumn"]
+
+    assert told(commands(place)) == told(commands(home / "whole"))
+    assert {("slow", "probation"), ("resume", "probation")} <= set(deeds)
+    assert sorted(results(place)) == sorted(results(home / "whole"))
+
+
+def test_a_replay_measures_and_puts_on_probation_as_live_does(home: Path, tmp_path: Path) -> None:
+    log_events(home, probation_events())
+    watch(home, PROBATION)
+    file = tmp_path / "story.ndjson"
+    file.write_bytes(b"\n".join(msgspec.json.encode(event) for event in probation_events()))
+    other = tmp_path / "replayed"
+    env = {"OUTPULSE_GUARD__REPLAY": "true", "OUTPULSE_GUARD__PROBATION_AFTER_HOURS": "12"}
+    run("replay", str(file), "--home", str(other), env=env)
+    run("flows", "--drain", "--home", str(home), env=env)
+
+    assert sorted(rows(other, DECISIONS)) == sorted(told(commands(home)))
+    assert rows(other, IMPACTS) == rows(home, IMPACTS)
+    assert [row[0] for row in rows(other, IMPACTS)].count("measured") >= 3
