@@ -25,7 +25,7 @@ _CUE: Final = re.compile(words("people", "cue"))
 _STRONG: Final = re.compile(words("people", "strong"))
 _AFTER: Final = re.compile(words("people", "after"))
 _GONE: Final = re.compile(words("people", "gone"))
-_VOCATIVE: Final = re.compile(r"^\s*(?:[,:–—-]|$|\w)")
+_VOCATIVE: Final = re.compile(r"^\s*[,:–—]")
 """What follows the name of a colleague who is addressed first of all, or by an @."""
 _SELF: Final = re.compile(words("people", "self"))
 NOT_NAMES: Final = frozenset(words("people", "not_names").split("|"))
@@ -126,7 +126,7 @@ def _best_name(
         if any(one.start <= start < one.end for one in addresses):
             continue
         points = _name_points(folded, text, start, end, titled=titled, language=language)
-        points += _address_points(folded, name, end, address)
+        points += _address_points(name, end, address)
         if start >= sign_off and points < 6:
             points -= 4
         points += 0.5 * (" " in name) - start / 20_000
@@ -179,21 +179,21 @@ def _name_points(folded: str, text: str, start: int, end: int, *, titled: bool, 
         points -= 6.0
     if _SELF.search(before) and not cue:
         points -= 6.0
-    sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?:\n"
+    several, sentence_start = " " in text[start:end], not before.strip() or before.rstrip()[-1:] in ".!?:\n/"
+    if text[start - 1 : start] == "@" or (_VOCATIVE.match(after) and not text[:start].strip()):
+        points += 2.5
     if language != "de" and not sentence_start:
         points += 1.0
-    if _VOCATIVE.match(after) and (not text[:start].strip(" @") or text[start - 1 : start] == "@"):
-        points += 2.5
-    if " " in text[start:end]:
-        points += 1.0
-    if sentence_start and points <= 0 and " " not in text[start:end]:
-        points -= 1.0
-    if language == "de" and " " not in text[start:end] and not titled:
+    if several:
+        points += 1.5 if before.rstrip()[-1:] == ":" else 1.0
+    elif sentence_start and not titled and points < 2.5:
+        points -= 3.0
+    if language == "de" and not several and not titled:
         points -= 1.0
     return points
 
 
-def _address_points(folded: str, name: str, end: int, address: _Address | None) -> float:
+def _address_points(name: str, end: int, address: _Address | None) -> float:
     """What an address beside the name, or made of the name, adds."""
     if address is None:
         return 0.0
@@ -202,7 +202,6 @@ def _address_points(folded: str, name: str, end: int, address: _Address | None) 
     tokens = [t for t in re.findall(r"[a-z]{3,}", fold(name)) if t not in NOT_NAMES]
     if any(t in local.replace(" ", "") for t in tokens):
         points += 3.0
-    del folded
     return points
 
 
