@@ -14,7 +14,7 @@ _KANJI: Final = r"[一-鿿々ヶ]"
 _JA_NAME: Final = words("people_cjk", "ja_name")
 _JA_DUTY: Final = (
     r"(?:担当|引き?継|承|詳し|務め|対応|代理|代行|窓口|決め|管轄|責任者|受け持"
-    r"|見て|仕切|決裁|お受け|ご案内|お伺い|拝見|判断|所管|やって|持って)"
+    r"|見て|仕切|決裁|お受け|ご案内|お伺い|拝見|判断|まとめて|発注|所管|やって|持って)"
 )
 _JA: Final = (
     re.compile(
@@ -23,7 +23,7 @@ _JA: Final = (
     re.compile(words("people_cjk", "ja")),
     re.compile(words("people_cjk", "ja_2")),
     re.compile(
-        rf"(?:は|、|担当者?は|窓口は|後任は|責任者は|代理は|：|:)\s*(?P<name>{_JA_NAME})(?:です|になります|でございます|となります|[（(]|、|。|$)"
+        rf"(?:は|、|担当者?は|窓口は|後任は|責任者は|代理は|：|:)\s*(?P<name>{_JA_NAME})(?:です|なので|になります|でございます|となります|[（(]|、|。|$)"
     ),
 )
 _NOT_NAMES: Final = re.compile(words("people_cjk", "not_names"))
