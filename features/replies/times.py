@@ -26,19 +26,21 @@ _BEFORE_HOUR: Final = (
 def _pattern(language: str) -> re.Pattern[str]:
     """One expression for runs of days, times and the small words between them."""
     say = date_words(language if language in languages() else "en")
-    weekday, month = alternation(dict(say.weekdays)), alternation(dict(say.months))
+    weekday = alternation({**date_words("en").weekdays, **say.weekdays})
+    month = alternation(dict(say.months))
     day = rf"(?:{weekday})\.?(?!\w)|(?:{_TODAY})(?!\w)|(?:{_UNITS_AHEAD})(?!\w)"
     date = (
         rf"\d{{1,2}}(?:st|nd|rd|th|er|\.|º)?\s?(?:(?:of|de|di|den)\s)?(?:{month})\.?(?!\w)"
         rf"|(?:{month})\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?![\w:])|\d{{1,2}}[./]\d{{1,2}}\.?(?!\w)|\d{{1,2}}(?:st|nd|rd|th)(?!\w)"
     )
-    unit = rf"(?:{date}|{_CLOCK}|{day}|(?:{_PART})(?!\w)|\d{{1,2}}(?:\s?[-–]\s?\d{{1,2}})?\.?(?![\w%]|[.,]\d))"
+    unit = rf"(?:\d{{1,2}}[:.]\d{{2}}\s?(?:uur|uhr|hrs|h|am|pm)(?!\w)|{date}|{_CLOCK}|{day}|(?:{_PART})(?!\w)|\d{{1,2}}(?:\s?[-–]\s?\d{{1,2}})?\.?(?![\w%]|[.,]\d))"
     spoken = rf"(?:{_BEFORE_HOUR})\s{alternation(dict(say.numbers))}(?!\w)"
     unit = rf"(?:{spoken}|{unit})"
     glue = rf"(?:[\s,()/-]{{0,3}}(?:(?:{_GLUE})(?!\w)[\s,()-]{{1,2}}){{0,4}})"
     return re.compile(rf"(?<![\w@/.-]){unit}(?:{glue}(?<!\w){unit}){{0,7}}")
 
 
+_OR: Final = re.compile(r"\s(?:or|oder|ou|o|of|eller|lub|albo)\s")
 _ANCHOR: Final = re.compile(rf"(?<!\w)(?:{_TODAY}|{_UNITS_AHEAD})(?!\w)")
 
 
@@ -61,8 +63,18 @@ def proposed_times(text: str, language: str, intent: str) -> tuple[str, ...]:
         start, end = match.span()
         run = folded[start:end]
         if len(times) < _MOST and _is_time(run, weekday, month):
-            times.append(text[start:end].strip(" ,.-("))
+            times.extend(text[start + a : start + b].strip(" ,.-(") for a, b in _alternatives(run, weekday))
     return _without_loose_days(tuple(dict.fromkeys(times)))
+
+
+def _alternatives(run: str, weekday: re.Pattern[str]) -> list[tuple[int, int]]:
+    """The parts of "Thursday at 10 or Friday at 2", where each names a day; else the whole."""
+    cut = _OR.search(run)
+    if cut is None or not all(
+        weekday.search(part) or _ANCHOR.search(part) for part in (run[: cut.start()], run[cut.end() :])
+    ):
+        return [(0, len(run))]
+    return [(0, cut.start()), (cut.end(), len(run))]
 
 
 def _without_loose_days(times: tuple[str, ...]) -> tuple[str, ...]:
