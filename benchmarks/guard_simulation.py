@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from features import guard_budget, guard_limit
 from features.evidence import EVIDENCE, Counts, fresh, observe
 from features.guard_numbers import NUMBERS, number_trials, unnumbered
+from features.guard_probation import MATURE_HOURS, VERDICTS, judge
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -379,7 +380,73 @@ def cost(rng: np.random.Generator, *, quick: bool) -> Iterator[Claim]:
     yield Claim(what, f"{mib:.0f} MiB", f"{itemsize} bytes a row", "at most 200 MiB", mib <= 200)
 
 
-PARTS: Final = (small_counts, from_the_start, quiet_past, delays, false_pauses, cost)
+class Probations(NamedTuple):
+    """Of each run, the trial at which it ended (`NEVER`: not within those simulated), and whether it was let go."""
+
+    ended: Ints
+    is_lifted: NDArray[np.bool_]
+
+
+def probations(
+    rng: np.random.Generator, runs: int, trials: int, rates: tuple[float, float], hours: float
+) -> Probations:
+    """Scopes on probation at a rate and with a tolerance: 25 trials an hour, outcomes after delays as in `delayed`.
+
+    A twentieth of 500 sends an hour. Silence counts when a trial is `hours` old, and every known hit counts as mature, as
+    in `features/guard_followup.py`. Looked at after every trial.
+    """
+    rate, tolerance = rates
+    sent = np.arange(trials) / 25.0
+    wait = int(np.ceil(hours * 25))
+    total = np.arange(1, trials + 1)
+    ripe = np.maximum(total - wait, 0)
+    ended = np.full(runs, NEVER, np.int64)
+    is_lifted = np.zeros(runs, np.bool_)
+    for run in range(runs):
+        at = sent[rng.random(trials) < rate]
+        known = np.sort(at + np.exp(rng.normal(np.log(1 / 3), 1.5, len(at))))
+        hits = np.searchsorted(known, sent, side="right")
+        verdicts = judge(hits, total, hits, np.maximum(ripe, hits), tolerance)
+        first = np.flatnonzero(verdicts)
+        if len(first):
+            ended[run] = first[0] + 1
+            is_lifted[run] = verdicts[first[0]] == VERDICTS.index("lift")
+    return Probations(ended, is_lifted)
+
+
+def on_probation(rng: np.random.Generator, *, quick: bool) -> Iterator[Claim]:
+    """How often a probation ends wrongly, and how long a healthy one takes."""
+    runs, most = (300, 0.05) if quick else (3_000, 0.05)
+    for name, tolerance, trials in (("bounces", 0.05, 5_000), ("complaints", 0.003, 50_000 if quick else 60_000)):
+        some = runs if name == "bounces" else runs // 3
+        hours = MATURE_HOURS[name]
+        found = probations(rng, some, trials, (tolerance, tolerance), hours)
+        for what, wrong in (("let go", found.is_lifted), ("paused again", ~found.is_lifted & (found.ended < NEVER))):
+            low, high = clopper_pearson(int(wrong.sum()), some)
+            told = f"probation exactly at the tolerance, {name} {tolerance:.1%}, {trials:,} trials, {some:,} scopes: {what}"
+            yield Claim(
+                told,
+                f"{wrong.mean():.2%}",
+                f"{low:.2%} to {high:.2%}",
+                f"at most {most:.0%}",
+                bool(wrong.mean() <= most),
+            )
+        for share in (0.0, 0.2, 0.6):
+            found = probations(rng, some // 3, trials, (share * tolerance, tolerance), hours)
+            lifted = np.where(found.is_lifted, found.ended, NEVER)
+            again = float((~found.is_lifted & (found.ended < NEVER)).mean())
+            told = (
+                f"probation at {share:.0%} of the tolerance, {name}, {again:.2%} paused again: trials sent until let go"
+            )
+            yield median_claim(told, lifted, None)
+        found = probations(rng, some // 3, trials, (4 * tolerance, tolerance), hours)
+        again_at = np.where(found.is_lifted, NEVER, found.ended)
+        yield median_claim(
+            f"probation at 4 times the tolerance, {name}: trials sent until paused again", again_at, None
+        )
+
+
+PARTS: Final = (small_counts, from_the_start, quiet_past, on_probation, delays, false_pauses, cost)
 
 
 def main() -> int:

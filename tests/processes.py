@@ -40,6 +40,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+PARTS = ("gateway", "flows", "mailbox", "alerts", "dashboard")
+"""What `up` may supervise, by the verb of each part."""
+
+
 def parts(up: "subprocess.Popen[bytes]") -> dict[str, psutil.Process]:
     """The supervised processes by name."""
     found: dict[str, psutil.Process] = {}
@@ -48,9 +52,9 @@ def parts(up: "subprocess.Popen[bytes]") -> dict[str, psutil.Process]:
             command = child.cmdline()
         except psutil.Error:
             continue
-        for name in ("gateway", "flows", "dashboard"):
-            if name in command:
-                found[name] = child
+        verb = command[command.index("outpulse") + 1] if "outpulse" in command[:-1] else None
+        if verb in PARTS:
+            found[verb] = child
     return found
 
 

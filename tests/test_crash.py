@@ -127,13 +127,18 @@ def test_parts_killed_at_random_under_load_lose_nothing_and_double_nothing(tmp_p
         "OUTPULSE_GATEWAY__TOKEN": token,
         "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public]),
         "OUTPULSE_LAKE__MAINTAIN_SECONDS": "2",
+        "OUTPULSE_ALERTS__TARGETS__OPS__URL": f"json://127.0.0.1:{free_port()}/nobody-listens",
+        "OUTPULSE_MAILBOX__HOST": "127.0.0.1",
+        "OUTPULSE_MAILBOX__PORT": str(free_port()),
+        "OUTPULSE_MAILBOX__USER": "replies",
+        "OUTPULSE_MAILBOX__PASSWORD": "test-password",
     }
     up = start("up", "--no-dashboard", "--home", str(home), env=env)
     wait_until(lambda: answers(port), what="the gateway's start")
     load = Load(port, token, key)
     load.start()
     rng = random.Random(5)
-    killed: dict[str, int] = {"gateway": 0, "flows": 0, "up": 0}
+    killed: dict[str, int] = dict.fromkeys(("gateway", "flows", "alerts", "mailbox", "up"), 0)
     for turn in range(KILLS):
         time.sleep(rng.uniform(0.3, 2.0))
         if turn % 7 == 6:
@@ -143,7 +148,7 @@ def test_parts_killed_at_random_under_load_lose_nothing_and_double_nothing(tmp_p
             up = start("up", "--no-dashboard", "--home", str(home), env=env)
             continue
         running = parts(up)
-        name = rng.choice(["gateway", "flows", "flows"])
+        name = rng.choice(["gateway", "flows", "flows", "alerts", "mailbox"])
         if name in running:
             kill(running[name])
             killed[name] += 1
