@@ -10,7 +10,7 @@ from features.replies.folding import MOST_CHARACTERS, fold
 from features.replies.people import NOT_NAMES
 from features.replies.reply_words import words
 
-_NAME: Final = r"(?P<name>[A-ZÀ-ÖØ-Þ0-9][\w&+.-]*[\w+](?: [A-Z0-9][\w&+-]+){0,2})"
+_NAME: Final = r"(?P<name>(?:[a-z](?=[A-Z]))?[A-ZÀ-ÖØ-Þ0-9][\w&+.-]*[\w+](?: [A-Z0-9][\w&+-]+){0,2})"
 _ARTICLE: Final = words("competitors", "article")
 _USE: Final = re.compile(words("competitors", "use"))
 _AFTER: Final = re.compile(words("competitors", "after"))
@@ -69,20 +69,22 @@ def _in_use(text: str, folded: str, *, strict: bool) -> str | None:
         if not strict or _USE.search(before):
             return word
     for match in re.finditer(rf"(?<![\w@./-]){_NAME}(?![\w@])", text):
-        before, after = (
-            folded[max(0, match.start() - 60) : match.start()],
-            folded[match.end("name") : match.end("name") + 30],
-        )
-        name = match["name"].rstrip(".")
+        start, name = _without_verb(match.start("name"), match["name"].rstrip("."))
+        before, after = folded[max(0, start - 60) : start], folded[start + len(name) : start + len(name) + 30]
         first = name.split(" ")[0]
-        if first in _NOT_A_PRODUCT or not first[0].isalpha() or fold(first) in NOT_NAMES:
+        if first in _NOT_A_PRODUCT or not first[:1].isalpha() or fold(first) in NOT_NAMES:
             continue
-        if not re.search(r"[a-z][A-Z]|[A-Z]{2}", name) and (not before.strip() or before.rstrip()[-1:] in '.!?:\n"(”'):
+        used, inner = _USE.search(before), re.search(r"[a-z][A-Z]", name) is not None
+        if not inner and not used and (not before.strip() or before.rstrip()[-1:] in '.!?:\n"(”'):
             continue
-        used = _USE.search(before)
-        inner = re.search(r"[a-z][A-Z]", name) is not None
-        if (used and (inner or not strict)) or (
-            not strict and (inner or _AFTER.match(after)) and (used or _AFTER.match(after))
-        ):
+        if (used and (inner or not strict)) or (not strict and _AFTER.match(after)):
             return name
     return None
+
+
+def _without_verb(start: int, name: str) -> tuple[int, str]:
+    """The name without a first word like "Using" that only has its capital from the start of the sentence."""
+    first, _, rest = name.partition(" ")
+    if rest and (fold(first) in NOT_NAMES or _USE.search(fold(first) + " ")):
+        return start + len(first) + 1, rest
+    return start, name

@@ -76,36 +76,29 @@ _NOT_THERE_AFTER: Final = re.compile(words("people", "not_there_after"))
 _TELL: Final = re.compile(words("people", "tell"))
 
 
+_FAILED: Final = re.compile(words("people", "best_address"))
+_WRITE_TO: Final = re.compile(r"(?:wenden|richten|schreib|mail|e-mail|anfragen|bitte)\w*\W+(?:\w+\W+){0,4}an\W*$")
+_LABEL: Final = re.compile(r"^(?:e-?mail|mail|m|e|t)?\s?[:.]?\s*$")
+"""What stands before the address in a line of a signature."""
+_MOST_ADDRESSES: Final = 30
+
+
 def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Address | None:
     """The address that is named for the matter, not one that is gone, full, or the machine's own."""
+    away = intent == "out_of_office"
+    if away and _FAILED.search(folded):
+        return None
+    sign_off = _signature_start(folded)
     best, best_points = None, 0.0
-    for place, one in enumerate(addresses):
+    for place, one in enumerate(addresses[:_MOST_ADDRESSES]):
         if _NOT_A_PERSON.match(one.email):
             continue
         before, after = folded[max(0, one.start - 60) : one.start], folded[one.end : one.end + 40]
-        points = 2.0 - 0.01 * place
-        if _TELL.search(before):
-            points += 1
-        gone = _NOT_THERE_AFTER.match(after) or (
-            intent == "out_of_office" and re.search(words("people", "best_address"), folded)
-        )
-        if gone or (
-            intent == "out_of_office"
-            and _NOT_THERE.search(before)
-            and not re.search(
-                r"(?:wenden|richten|schreib|mail|e-mail|anfragen|bitte)\w*\W+(?:\w+\W+){0,4}an\W*$", before
-            )
-        ):
+        points = 2.0 - 0.01 * place + bool(_TELL.search(before))
+        if _NOT_THERE_AFTER.match(after) or (away and _NOT_THERE.search(before) and not _WRITE_TO.search(before)):
             points -= 3
-        line_start = folded.rfind("\n", 0, one.start) + 1
-        if (
-            intent == "referral"
-            and re.match(r"^(?:e-?mail|mail|m|e|t)?\s?[:.]?\s*$", folded[line_start : one.start])
-            and re.search(
-                r"(?:regards|gruss|cordial|saludos|saluti|groet|pozdraw|abraco|halsning|\d{3}[ -]\d{3})",
-                folded[:line_start],
-            )
-        ):
+        line = folded[max(0, folded.rfind("\n", 0, one.start) + 1, one.start - 60) : one.start]
+        if not away and one.start > sign_off and _LABEL.match(line):
             points -= 2.5
         if points > best_points:
             best, best_points = one, points

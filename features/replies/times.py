@@ -33,7 +33,9 @@ def _pattern(language: str) -> re.Pattern[str]:
         rf"\d{{1,2}}(?:st|nd|rd|th|er|\.|º)?\s?(?:(?:of|de|di|den)\s)?(?:{month})\.?(?!\w)"
         rf"|(?:{month})\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?![\w:])|\d{{1,2}}[./]\d{{1,2}}\.?(?!\w)|\d{{1,2}}(?:st|nd|rd|th)(?!\w)"
     )
-    unit = rf"(?:\d{{1,2}}[:.]\d{{2}}\s?(?:uur|uhr|hrs|h|am|pm)(?!\w)|{date}|{_CLOCK}|{day}|(?:{_PART})(?!\w)|\d{{1,2}}(?:\s?[-–]\s?\d{{1,2}})?\.?(?![\w%]|[.,]\d))"
+    hour = r"\d{1,2}[:.]\d{2}\s?(?:uur|uhr|hrs|h|am|pm)(?!\w)"
+    number = r"\d{1,2}(?:\s?[-–]\s?\d{1,2})?\.?(?![\w%]|[.,]\d)"
+    unit = rf"(?:{hour}|{date}|{_CLOCK}|{day}|(?:{_PART})(?!\w)|{number})"
     spoken = rf"(?:{_BEFORE_HOUR})\s{alternation(dict(say.numbers))}(?!\w)"
     unit = rf"(?:{spoken}|{unit})"
     glue = rf"(?:[\s,()/-]{{0,3}}(?:(?:{_GLUE})(?!\w)[\s,()-]{{1,2}}){{0,4}})"
