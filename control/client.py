@@ -59,15 +59,23 @@ _SLOW: Final = f"the last look into the control log is more than {STALE_SECONDS 
 _FREE: Final = Decision(allowed=True)
 
 
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class ControlClient:
     """Answers from the control stream of a log; safe for threads, and any number of processes may have one.
 
-    `clock` is monotonic, in seconds. The first question reads the whole stream; `look` does so ahead of it.
+    `clock` is monotonic, in seconds; `wall_clock` gives milliseconds since 1970, for what ends by itself. The first question
+    reads the whole stream; `look` does so ahead of it.
     """
 
-    def __init__(self, log: Log, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, log: Log, *, clock: Callable[[], float] = time.monotonic, wall_clock: Callable[[], int] = _wall_clock_ms
+    ) -> None:
         self._log = log
         self._clock = clock
+        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._state = State()
         self._looked_at = float("-inf")
@@ -126,7 +134,9 @@ class ControlClient:
         self.look()
         with self._lock:
             state = self._state
-            return Holding(state.offset, state.pauses(), list(state.suppressions()), state.unusable)
+            now_ms = self._wall_clock()
+            held = [one for one in state.pauses() if one.holds_at(now_ms)]
+            return Holding(state.offset, held, list(state.suppressions()), state.unusable)
 
     def _taken(self) -> bool:
         """Takes the lock; False when another thread has been reading for so long that nothing fresh is known."""
@@ -143,7 +153,9 @@ class ControlClient:
         least: Held | None = None
         for key in keys:
             one = held.get(key)
-            if one is not None and (least is None or one.share < least.share):
+            if one is None or (one.until_ms is not None and not one.holds_at(self._wall_clock())):
+                continue
+            if least is None or one.share < least.share:
                 least = one
         return least
 

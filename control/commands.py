@@ -20,6 +20,8 @@ CHANNELS: Final = (ALL_CHANNELS, *Channel)
 """What a suppression may be limited to."""
 PROBATION: Final = "probation"
 """The metric of a `slow` command by which a scope goes on with a small share, judged anew."""
+BY_REPLIES: Final = "replies"
+"""Who decides what follows from a person's reply: single contacts are stopped, put off or never written to again."""
 PARTITION: Final = 0
 """The control stream is never split: its order decides what holds."""
 
@@ -91,7 +93,8 @@ def _of_a_scope(command: Command) -> dict[str, Any]:
     share = _SHARES.get(command.action, command.send_share)
     if not 0 <= share <= 1:
         raise ValueError(f"send_share {share}, valid is 0 to 1")
-    changes = {"scope_kind": scope.kind, "scope_value": scope.value, "send_share": float(share)}
+    changes: dict[str, Any] = {"scope_kind": scope.kind, "scope_value": scope.value, "send_share": float(share)}
+    changes["until"] = _instant(command.until) if command.until else None
     return {name: value for name, value in changes.items() if getattr(command, name) != value}
 
 

@@ -22,6 +22,7 @@ KINDS: Final[tuple[tuple[str, ...], ...]] = (
     ("sender", "domain"),
     ("domain",),
     ("contact",),
+    ("recipient",),
     ("all",),
 )
 """The kinds of every scope; joined ones name both."""
@@ -33,10 +34,11 @@ FORMS: Final = (
     "sender:ADDRESS,domain:NAME",
     "domain:NAME",
     "contact:ID",
+    "recipient:ADDRESS",
     "all",
 )
 _VALID: Final = "valid are " + " | ".join(FORMS)
-_LOWER: Final = frozenset({"sender", "domain"})
+_LOWER: Final = frozenset({"sender", "domain", "recipient"})
 _ORDER: Final = {kind: place for place, kind in enumerate(("campaign", "step", "variant", "sender", "domain"))}
 _VALUE: Final = r'(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<plain>[^",]*))'
 _PART: Final = re.compile(rf"(?P<kind>[a-z]+):{_VALUE}(?P<end>,|\Z)")
@@ -140,6 +142,8 @@ def keys_of(
         keys.append(("domain", domain))
     if contact_id is not None:
         keys.append(("contact", contact_id))
+    if recipient is not None:
+        keys.append(("recipient", recipient))
     return keys
 
 

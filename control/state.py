@@ -16,18 +16,27 @@ import xxhash
 from control.commands import ABOUT_PEOPLE, ALL_CHANNELS
 from control.scopes import Key, Scope, scope_of
 from schemas.events import Command, CommandAction
+from schemas.instants import parse_ms
 
 _OF_PEOPLE: Final = frozenset({"channel", "contact_id", "recipient"})
 _SHOWN: Final = tuple(name for name in Command.__struct_fields__ if name not in _OF_PEOPLE)
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A pause (`share` 0) or a slow-down that holds; `offset` is its command's place in the log."""
+    """A pause (`share` 0) or a slow-down that holds; `offset` is its command's place in the log.
+
+    `until_ms` is when it ends by itself, in milliseconds since 1970.
+    """
 
     offset: int
     scope: Scope
     share: float
     command: Command
+    until_ms: int | None = None
+
+    def holds_at(self, now_ms: int) -> bool:
+        """Whether it has not ended by itself."""
+        return self.until_ms is None or now_ms < self.until_ms
 
     def row(self) -> dict[str, Any]:
         """It as JSON has it: the columns of table `pauses`, and `scope` as people write it."""
@@ -116,7 +125,8 @@ class State:
         self.held.pop(scope.key, None)
         if command.action is not CommandAction.RESUME:
             share = command.send_share if command.action is CommandAction.SLOW else 0.0
-            self.held[scope.key] = Held(offset, scope, share, command)
+            until_ms = parse_ms(command.until) if command.until else None
+            self.held[scope.key] = Held(offset, scope, share, command, until_ms)
 
     def _suppress(self, command: Command) -> None:
         one = suppressed(command)

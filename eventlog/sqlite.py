@@ -22,7 +22,7 @@ from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
 _SLICE: Final = 5_000
-_WHOLE: Final = frozenset({Stream.CONTROL})
+_WHOLE: Final = frozenset({Stream.CONTROL, Stream.FEEDBACK})
 """Streams that are never split: what holds of them hangs on the order of all their records."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (

@@ -36,9 +36,14 @@ FLAGS: Final[Mapping[str, str]] = {
     "meeting_no_show": "kind = 'meeting_no_show'",
     "opportunity_created": "kind = 'opportunity_created'",
     "suspect": "",  # no single event sets it, see features.suspicion
+    "answered": "",  # these three: what a reply was read as, see flags_of_reading
+    "positive": "",
+    "read": "",
 }
 """One bit for each thing that may have happened to a delivery, in this order, and when an event sets it."""
 
+POSITIVE_INTENTS: Final = ("interested", "question", "meeting_request")
+"""What counts as a positive reply (data model, "How they are derived")."""
 _BIT: Final = {name: 1 << position for position, name in enumerate(FLAGS)}
 
 _BOUNCED: Final = ("bounced_hard", "bounced_soft", "bounced_block", "bounced_unknown")
@@ -69,6 +74,9 @@ COUNTS: Final[Mapping[str, str]] = {
     "opened_strict": f"({has('opened')} AND NOT {has('suspect')})",
     "clicked_strict": f"({has('clicked')} AND NOT {has('suspect')})",
     "replied": has("replied"),
+    "answered": has("answered"),
+    "positive": has("positive"),
+    "read": has("read"),
     "meetings": has("meeting_booked"),
     "bounced": has(*_BOUNCED),
     "bounced_hard": has("bounced_hard"),
@@ -91,6 +99,15 @@ def flags_of_event() -> str:
     classes = " ".join(f"WHEN '{c}' THEN {_BIT[f'bounced_{c}']}" for c in ("hard", "soft", "block"))
     whens += f" WHEN 'bounced' THEN CASE bounce_class {classes} ELSE {_BIT['bounced_unknown']} END"
     return f"(CASE kind {whens} ELSE 0 END)::BIGINT"
+
+
+def flags_of_reading(intent: str) -> str:
+    """SQL: the bits that a reply sets by what it was read as; one that is not read yet (NULL) counts as an answer."""
+    positive = ", ".join(f"'{name}'" for name in POSITIVE_INTENTS)
+    return f"""(CASE WHEN kind <> 'replied' THEN 0 WHEN {intent} IS NULL THEN {mask("answered")}
+        WHEN {intent} = 'out_of_office' THEN {mask("read")}
+        WHEN {intent} IN ({positive}) THEN {mask("answered", "positive", "read")}
+        ELSE {mask("answered", "read")} END)::BIGINT"""
 
 
 def sent_time() -> str:

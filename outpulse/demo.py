@@ -35,7 +35,7 @@ LAKE_COUNTS: Final = {
     "bounced_block": "bounced_block",
     "complained": "complained",
     "unsubscribed": "unsubscribed",
-    "replied": "responses_received",
+    "replied": "replies_received",
 }
 """What the world knows of a campaign, and the column of campaign_performance_metrics that must say the same."""
 

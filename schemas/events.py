@@ -190,7 +190,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     `recipient` or both, and `channel` (None is all). `send_share` counts for `slow` only. `occurred_at` is the event time,
     `decided_at` the wall clock of the decision. `evidence` is the e-value, `observed_rate` is `hits` / `trials`;
     `detector` says what the e-value is about, None for people. A person's `slow` with `metric` "probation" puts the scope
-    on probation by `rule`.
+    on probation by `rule`. A pause or slow-down ends by itself at the instant `until`, if it names one.
     """
 
     id: str
@@ -214,10 +214,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     contact_id: str | None = None
     recipient: str | None = None
     detector: Detector | None = None
+    until: str | None = None
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A person's correction of one field of one reply's reading, in the `feedback` stream."""
+    """A person's correction of one field of one reply's reading, in the `feedback` stream.
+
+    `reply` is the reply itself where no `event_id` of the log names it. The fields `model` (a version to go back to) and
+    `forget` (an event whose words the models must not keep) are about no reading.
+    """
 
     id: str
     event_id: str
@@ -226,6 +231,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     given_by: str
     given_at: str
     old_value: str | None = None
+    reply: Reply | None = None
 
 
 class ResultRow(msgspec.Struct, frozen=True, kw_only=True):

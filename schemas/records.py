@@ -191,6 +191,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     detector: Annotated[
         Detector | None, about("what the guard decided by; null for a person's decision, and for older ones")
     ] = None
+    until: Annotated[Instant | None, about("when it ends by itself, UTC; null if it does not")] = None
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -323,6 +323,9 @@ class ResponseIntelligence(msgspec.Struct, frozen=True, kw_only=True):
     sender: Annotated[str | None, about("our sending identity")] = None
     event_id: Annotated[str | None, about("the replied event")] = None
     feedback_offset: Annotated[int | None, about("how far the model had read the feedback stream")] = None
+    contact_id: Annotated[str | None, about("the contact, where the reply's own event names it")] = None
+    priority: Annotated[float | None, about("0..1: value of the account, urgency and intent together")] = None
+    review_reasons: Annotated[str | None, about("why a person should look at it, joined by a comma")] = None
 
 
 class CampaignPerformanceMetric(msgspec.Struct, frozen=True, kw_only=True):
@@ -354,6 +357,7 @@ class CampaignPerformanceMetric(msgspec.Struct, frozen=True, kw_only=True):
     messages_delivered: Annotated[int, about("deliveries that arrived")]
     messages_opened: Annotated[int, about("deliveries opened by a human")]
     messages_clicked: Annotated[int, about("deliveries clicked by a human")]
+    replies_received: Annotated[int, about("deliveries with any reply, automatic ones included")]
     responses_received: Annotated[int, about("deliveries with a reply that is not out_of_office")]
     positive_responses: Annotated[int, about("deliveries with an interested, question or meeting_request reply")]
     meetings_booked: Annotated[int, about("deliveries with a booked meeting")]

@@ -74,6 +74,7 @@ def pause_row(offset: int | None, command: Command) -> Pause:
         why=command.why,
         control_offset=offset,
         detector=command.detector,
+        until=datetime.fromisoformat(command.until) if command.until else None,
     )
 
 

@@ -7,7 +7,7 @@ from features.deliveries import COUNTS, IS_SENT, flags_of_event, has, sent_time,
 from features.suspicion import reason
 from schemas.identifiers import sql_external_id, sql_uuid7
 from sinks.shapes import shaped
-from sinks.store import LINKED, RECIPIENT_DOMAIN
+from sinks.store import LATEST_READING, LINKED, READ_COLUMNS, RECIPIENT_DOMAIN
 
 _ENGAGED: Final = ("campaign_id", "contact_id", "message_id", "channel", "sequence_step", "variant", "persona")
 # A reply's own message id and recipient are those of the mail that it is, unless nothing else is known of the message.
@@ -74,6 +74,7 @@ MESSAGE_DELIVERIES: Final = shaped(
 
 _REPLIED_KEYS: Final = f"SELECT coalesce(linked, delivery) FROM {LINKED} WHERE kind = 'replied'"
 _REPLY_KEY: Final = "concat_ws(chr(31), 'reply', coalesce(e.provider, ''), e.event_id, coalesce(e.recipient, ''))"
+_OF_FACTS: Final = frozenset({"id", "event_id", "provider", "recipient", "created_at"})
 RESPONSE_INTELLIGENCE: Final = shaped(
     "response_intelligence",
     {
@@ -83,9 +84,11 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         "response_timestamp": "e.occurred_at",
         "response_channel": """CASE WHEN e.channel = 'email' THEN 'email' WHEN e.channel = 'phone' THEN 'phone'
             WHEN e.channel LIKE 'linkedin%' THEN 'linkedin' ELSE 'other' END""",
-        "auto_response_sent": "false",
-        "human_takeover_requested": "false",
-        "resolution_status": "'pending'",
+        **{name: f"said.{name}" for name in READ_COLUMNS - _OF_FACTS},
+        "auto_response_sent": "coalesce(said.auto_response_sent, false)",
+        "human_takeover_requested": "coalesce(said.human_takeover_requested, false)",
+        "resolution_status": "coalesce(said.resolution_status, 'pending')",
+        "contact_id": "coalesce(said.contact_id, e.contact_id, d.contact_id)",
         "created_at": "e.occurred_at",
         "delivery_id": "coalesce(e.delivery_id, d.delivery_id)",
         "campaign_id": "coalesce(e.campaign_id, d.campaign_id)",
@@ -100,6 +103,10 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         WHERE w.event_id = e.event_id AND (w.provider = e.provider OR w.provider IS NULL)
             AND (w.recipient = e.recipient OR w.recipient IS NULL)
         ORDER BY w.provider IS NULL, w.recipient IS NULL, w.seq, w.text LIMIT 1) r ON true
+    LEFT JOIN (SELECT * FROM store.readings QUALIFY row_number() OVER (
+        PARTITION BY event_id, provider, recipient ORDER BY {LATEST_READING} DESC) = 1) said
+        ON said.event_id = e.event_id AND said.provider IS NOT DISTINCT FROM e.provider
+        AND said.recipient IS NOT DISTINCT FROM e.recipient
     LEFT JOIN (SELECT *, {_DELIVERY_ID} AS id FROM {_folded(f"coalesce(linked, delivery) IN ({_REPLIED_KEYS})")}) d
         ON d.key = e.key""",
 )
@@ -113,9 +120,10 @@ CAMPAIGN_EXECUTIONS: Final = shaped(
         "launch_date": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
         "total_targets": "deliveries",
         "messages_sent": "sent",
-        "responses_received": "replied",
+        "responses_received": "answered",
         "meetings_booked": "meetings",
-        "performance_summary": "json_object('sent', sent, 'delivered', delivered, 'opened', opened, 'replied', replied)",
+        "performance_summary": """json_object('sent', sent, 'delivered', delivered, 'opened', opened, 'replied', replied,
+            'answered', answered, 'positive', positive)""",
         "created_at": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
         "campaign_id": "campaign_id",
     },

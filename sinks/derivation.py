@@ -12,11 +12,11 @@ from typing import Final
 
 import duckdb
 
-from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, mask, sent_time
+from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, flags_of_reading, mask, sent_time
 from features.suspicion import event_marks, folds, marks
 from sinks.links import update_links
 from sinks.networks import scanner_networks
-from sinks.store import LINKED, METRIC_DIMENSIONS, RECIPIENT_DOMAIN
+from sinks.store import LATEST_READING, LINKED, METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
 _PART_DELIVERIES: Final = 400_000
 """Deliveries folded at once: some 150 MB with their dimensions."""
@@ -43,6 +43,7 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
         SELECT (SELECT count(*) FROM store.orphans) > 0,
             (SELECT approx_count_distinct(delivery) FROM store.facts WHERE seq > {since})""").fetchone()
     has_orphans, fresh = bool(row and row[0]), int(row[1]) if row else 0
+    _say(connection, since)
     linked = has_orphans and update_links(connection, since)
     if since and linked:
         _touch_with_links(connection, since)
@@ -57,14 +58,14 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
         else:
             _scope_of_touched(connection, since, mine)
         _derive_scope(connection, since)
-    for name in ("touched", "named", "named_before", "links_gone", "links_come"):
+    for name in ("touched", "named", "named_before", "links_gone", "links_come", "said", "reread"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
 def _derive_scope(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     """Writes what the facts in `scope` change."""
-    _fold(connection, "deliveries_new", "key_new", "true")
-    _fold(connection, "deliveries_old", "key_old", "before" if since else "false")
+    _fold(connection, "deliveries_new", "key_new", "true", "flags")
+    _fold(connection, "deliveries_old", "key_old", "before" if since else "false", "flags_before")
     connection.execute(f"INSERT INTO store.cohorts BY NAME {cohort_changes('deliveries_old', 'deliveries_new')}")
     _note_suspects(connection)
     if connection.execute("SELECT count(*) > 0 FROM deliveries_new WHERE missing & given <> 0").fetchone() == (True,):
@@ -80,12 +81,36 @@ def _scope_of_touched(connection: duckdb.DuckDBPyConnection, since: int, mine: s
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE scope AS
         SELECT seq <= {since} AS before, delivery AS key_old, delivery AS key_new, {_event_columns()}
-        FROM store.facts WHERE delivery IN (SELECT delivery FROM store.facts WHERE seq > {since} {chosen}) {chosen}""")
+        FROM store.facts {_SAID} WHERE delivery IN (
+            SELECT delivery FROM store.facts WHERE seq > {since} {chosen} UNION FROM reread) {chosen}""")
+
+
+_SAID: Final = """LEFT JOIN said ON kind = said_kind AND event_id = said_event
+    AND provider IS NOT DISTINCT FROM said_provider AND recipient IS NOT DISTINCT FROM said_recipient"""
+"""SQL: facts with what the replies among them are read as, now and before."""
+
+
+def _say(connection: duckdb.DuckDBPyConnection, since: int) -> None:
+    """`said`: how each reply is read now and was by commit `since`; `reread`: the deliveries that this changes."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE said AS
+        SELECT 'replied' AS said_kind, event_id AS said_event, provider AS said_provider, recipient AS said_recipient,
+            arg_max(intent_classification, {LATEST_READING}) AS intent,
+            arg_max(intent_classification, {LATEST_READING}) FILTER (seq <= {since}) AS intent_before
+        FROM store.readings GROUP BY ALL""")
+    fresh = f"SELECT event_id FROM store.readings WHERE seq > {since}"
+    any_fresh = connection.execute(f"SELECT count(*) > 0 FROM ({fresh})").fetchone() == (True,)
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE reread AS
+        SELECT DISTINCT delivery FROM store.facts WHERE {any_fresh} AND kind = 'replied' AND delivery IS NOT NULL
+            AND event_id IN ({fresh})""")
 
 
 def _event_columns() -> str:
     own = ", ".join(f"{RECIPIENT_DOMAIN} AS {n}" if n == "recipient_domain" else n for n in _OWN)
-    return f"{own}, url, {flags_of_event()} AS flags, {event_marks(scanner_networks())} AS marks, {_MISSING} AS missing"
+    now, before = (f"{flags_of_event()} | {flags_of_reading(name)}" for name in ("intent", "intent_before"))
+    marked = f"{event_marks(scanner_networks())} AS marks, {_MISSING} AS missing"
+    return f"{own}, url, {now} AS flags, {before} AS flags_before, {marked}"
 
 
 def _scope_of_all(connection: duckdb.DuckDBPyConnection, mine: str, *, linked: bool) -> None:
@@ -94,7 +119,7 @@ def _scope_of_all(connection: duckdb.DuckDBPyConnection, mine: str, *, linked: b
     connection.execute(f"""
         CREATE OR REPLACE TEMP VIEW scope AS
         SELECT false AS before, {key} AS key_old, {key} AS key_new, {_event_columns()}
-        FROM {join} WHERE delivery IS NOT NULL {f"AND {key} {mine}" if mine else ""}""")
+        FROM {join} {_SAID} WHERE delivery IS NOT NULL {f"AND {key} {mine}" if mine else ""}""")
 
 
 def _touch_with_links(connection: duckdb.DuckDBPyConnection, since: int) -> None:
@@ -102,7 +127,7 @@ def _touch_with_links(connection: duckdb.DuckDBPyConnection, since: int) -> None
     run = connection.execute
     run(f"""CREATE OR REPLACE TEMP TABLE touched AS
         SELECT coalesce(linked, delivery) AS delivery FROM (
-            SELECT DISTINCT delivery FROM store.facts WHERE seq > {since} AND delivery IS NOT NULL)
+            SELECT DISTINCT delivery FROM store.facts WHERE seq > {since} AND delivery IS NOT NULL UNION FROM reread)
         LEFT JOIN store.links ON delivery = alias
         UNION SELECT alias FROM links_gone UNION SELECT linked FROM links_gone
         UNION SELECT alias FROM links_come UNION SELECT linked FROM links_come""")
@@ -121,20 +146,20 @@ def _scope_with_links(connection: duckdb.DuckDBPyConnection, since: int, mine: s
         SELECT * FROM (
             SELECT seq <= {since} AS before, coalesce(o.linked, delivery) AS key_old,
                 coalesce(n.linked, delivery) AS key_new, {_event_columns()}
-            FROM store.facts LEFT JOIN named n ON delivery = n.alias LEFT JOIN named_before o ON delivery = o.alias
+            FROM store.facts LEFT JOIN named n ON delivery = n.alias LEFT JOIN named_before o ON delivery = o.alias {_SAID}
             WHERE delivery IN (SELECT delivery FROM mine
                 UNION SELECT alias FROM named WHERE linked IN (FROM mine)
                 UNION SELECT alias FROM named_before WHERE linked IN (FROM mine))
         ) WHERE key_old IN (FROM mine) OR key_new IN (FROM mine)""")
 
 
-def _fold(connection: duckdb.DuckDBPyConnection, name: str, key: str, condition: str) -> None:
+def _fold(connection: duckdb.DuckDBPyConnection, name: str, key: str, condition: str, flags: str) -> None:
     dimensions = ", ".join(f"min({d}) AS {d}" for d in COHORT_KEYS)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {name} AS
         SELECT * EXCLUDE (flags, event_marks, delivered_ms, opened_ms, clicks), {marks()} AS marks,
             CASE WHEN {marks()} <> 0 THEN flags | {mask("suspect")} ELSE flags END AS flags
-        FROM (SELECT {key} AS key, bit_or(flags) AS flags, {sent_time()} AS sent_at, {dimensions}, {folds()},
+        FROM (SELECT {key} AS key, bit_or({flags}) AS flags, {sent_time()} AS sent_at, {dimensions}, {folds()},
             bit_or(missing) AS missing, bit_or({_ALL_MISSING} - missing) AS given
         FROM scope WHERE {condition} GROUP BY {key})""")
 

@@ -21,7 +21,7 @@ from sinks.attach import WriterLock, connect, is_set_up
 from sinks.commands import PlacedCommand, land_commands
 from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
-from sinks.rows import Result, dead_rows, insert_dead, insert_replies, reply_rows, result_rows
+from sinks.rows import Result, dead_rows, insert_dead, insert_replies, put_result, reply_rows, result_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl, upgrades
 from sinks.views import view_statements, views_digest
 
@@ -278,7 +278,7 @@ class Lake:
             newest = self._insert_facts(chunk.facts, seq)
         self.stage_replies(chunk.replies, seq=seq)
         self.stage_dead(chunk.dead)
-        self._put_results(chunk.results)
+        self._put_results(chunk.results, seq)
         land_commands(self._connection, chunk.commands)
         counts = (len(chunk.facts), chunk.duplicates, len(chunk.dead))
         for index, (source, position) in enumerate(chunk.positions.items()):
@@ -314,13 +314,11 @@ class Lake:
         """Writes dead letters to a table like dead_letters, inside an open transaction."""
         self._stage(dead_rows(dead), insert_dead(table))
 
-    def _put_results(self, results: Sequence[Result]) -> None:
+    def _put_results(self, results: Sequence[Result], seq: int) -> None:
         for table, rows in result_rows(results).items():
             self._connection.register("landing", rows)
-            # A replay may decide what the guard decided live: what came through the control stream stays.
-            kept = "WHERE id NOT IN (SELECT id FROM store.commands)" if table == "pauses" else ""
-            self._connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM landing {kept})")
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM landing {kept}")
+            for statement in put_result(table, seq):
+                self._connection.execute(statement)
             self._connection.unregister("landing")
 
     def _stage(self, rows: pa.Table, statement: str) -> None:

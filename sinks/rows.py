@@ -9,13 +9,15 @@ import pyarrow as pa
 from schemas.derive import arrow_table
 from schemas.events import Reply, ResultRow
 from schemas.failures import BadEvent, DeadLetter
-from schemas.tables import TABLES
-from sinks.store import STORED_TABLES
+from schemas.records import ModelRow
+from schemas.tables import TABLES, ResponseIntelligence
+from sinks.store import READ_COLUMNS, STORED_TABLES
 
-RESULT_TABLES: Final = tuple(
-    name for name in STORED_TABLES if "id" in TABLES[name].__struct_fields__ and name != "dead_letters"
-)
-"""Tables whose rows other parts may send: those that are stored and whose rows have an id."""
+READ: Final = "response_intelligence"
+MODELS: Final = "models"
+_NOT_SENT: Final = frozenset({"dead_letters", "suppressions"})
+RESULT_TABLES: Final = (*(name for name in STORED_TABLES if name not in _NOT_SENT), READ)
+"""Tables whose rows other parts may send: those whose rows have an id, and `models`. Readings of replies become a view."""
 _READ_RESULT: Final = msgspec.json.Decoder(ResultRow).decode
 
 Result = tuple[str, msgspec.Struct]
@@ -98,8 +100,39 @@ def read_result(raw: bytes) -> Result:
 
 
 def result_rows(results: Sequence[Result]) -> dict[str, Any]:
-    """Arrow tables by name, the last row of each id."""
+    """Arrow tables by name, the last row of each id; of readings and feedback every row."""
     newest: dict[str, dict[Any, msgspec.Struct]] = {}
     for table, row in results:
-        newest.setdefault(table, {})[row.id] = row  # type: ignore[attr-defined] # see RESULT_TABLES
+        newest.setdefault(table, {})[_name_of(row)] = row
     return {table: arrow_table(TABLES[table], list(rows.values())) for table, rows in newest.items()}
+
+
+def _name_of(row: msgspec.Struct) -> Any:  # noqa: ANN401 - whatever tells rows of a table apart
+    if isinstance(row, ModelRow):
+        return row.name, row.version
+    if isinstance(row, ResponseIntelligence):
+        return row.id, row.feedback_offset, row.model_version
+    return row.id  # type: ignore[attr-defined] # see RESULT_TABLES
+
+
+def put_result(table: str, seq: int) -> tuple[str, ...]:
+    """SQL statements that put the rows of `landing` (by `result_rows`) into a table of the lake."""
+    if table == READ:
+        names = ", ".join(sorted(READ_COLUMNS))
+        return (
+            f"""INSERT INTO store.readings (seq, place, {names}) SELECT {seq}, row_number() OVER (), {names} FROM landing n
+            WHERE NOT EXISTS (SELECT 1 FROM store.readings s WHERE s.id = n.id AND s.feedback_offset = n.feedback_offset
+                AND s.model_version = n.model_version)""",
+        )
+    if table == MODELS:
+        return (
+            "DELETE FROM models WHERE (name, version) IN (SELECT (name, version) FROM landing)",
+            "UPDATE models SET active = false WHERE name IN (SELECT name FROM landing WHERE active)",
+            "INSERT INTO models BY NAME SELECT * FROM landing",
+        )
+    # A replay may decide what the guard decided live: what came through the control stream stays.
+    kept = "WHERE id NOT IN (SELECT id FROM store.commands)" if table == "pauses" else ""
+    return (
+        f"DELETE FROM {table} WHERE id IN (SELECT id FROM landing {kept})",
+        f"INSERT INTO {table} BY NAME SELECT * FROM landing {kept}",
+    )

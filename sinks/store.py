@@ -4,10 +4,10 @@ from typing import Final
 
 from features.columns import FACT_SCHEMA
 from features.deliveries import COHORT_KEYS, COUNTS
-from schemas.derive import ddl
+from schemas.derive import columns, ddl
 from schemas.tables import TABLES
 
-LAKE_FORMAT: Final = 4
+LAKE_FORMAT: Final = 5
 """Raised when the store's tables change shape; a lake of a higher format is refused."""
 
 FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
@@ -30,6 +30,16 @@ RECIPIENT_DOMAIN: Final = "CASE WHEN contains(recipient, '@') THEN lower(split_p
 LINKED: Final = "lake.store.facts LEFT JOIN lake.store.links ON delivery = links.alias"
 """SQL: facts with the delivery that theirs names, if it names one; their delivery is `coalesce(linked, delivery)`."""
 
+READ_COLUMNS: Final = frozenset({
+    "id", "event_id", "provider", "recipient", "created_at", "sentiment_score", "intent_classification", "urgency_level",
+    "next_action_required", "auto_response_sent", "human_takeover_requested", "resolution_status", "ai_confidence_score",
+    "language", "interest_level", "objection_type", "extracted", "model_version", "feedback_offset", "contact_id",
+    "priority", "review_reasons",
+})  # fmt: skip
+"""Columns of response_intelligence that the replies flow works out; the others come from facts."""
+LATEST_READING: Final = "{'offset': coalesce(feedback_offset, 0), 'seq': seq, 'place': place}"
+"""SQL: what is greatest in the reading of a reply that counts."""
+
 _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "string": "VARCHAR",
@@ -40,6 +50,10 @@ _SQL_TYPES: Final = {
 }
 _FACTS: Final = ", ".join(f"{name} {_SQL_TYPES[str(FACT_SCHEMA.field(name).type)]}" for name in FACT_COLUMNS)
 _DIMENSIONS: Final = ", ".join(f"{name} VARCHAR" for name in METRIC_DIMENSIONS)
+
+_READ: Final = tuple(c for c in columns(TABLES["response_intelligence"]) if c.name in READ_COLUMNS)
+READINGS: Final = f"""CREATE TABLE IF NOT EXISTS store.readings (seq BIGINT, place BIGINT,
+    {", ".join(f"{c.name} {c.sql_type}" for c in _READ)})"""
 
 STORE_DDL: Final = (
     "CREATE SCHEMA IF NOT EXISTS store",
@@ -69,6 +83,8 @@ STORE_DDL: Final = (
     """CREATE TABLE IF NOT EXISTS store.replies (seq BIGINT, event_id VARCHAR, provider VARCHAR, recipient VARCHAR,
         channel VARCHAR, occurred_at TIMESTAMPTZ, received_at TIMESTAMPTZ, subject VARCHAR, text VARCHAR,
         headers VARCHAR, origin VARCHAR, raw_partition INTEGER, raw_offset BIGINT)""",
+    # How replies are read: one row a reading; of one reply that of the most feedback counts, then the last that landed.
+    READINGS,
     # The commands of the control stream that have landed: a log that knows no keys may hold one twice.
     "CREATE TABLE IF NOT EXISTS store.commands (id UUID, control_offset BIGINT)",
 )
@@ -106,6 +122,14 @@ _UPGRADES: Final = {
     ),
     2: ("ALTER TABLE pauses ADD COLUMN IF NOT EXISTS control_offset BIGINT",),
     3: ("ALTER TABLE pauses ADD COLUMN IF NOT EXISTS detector VARCHAR",),
+    4: (
+        "ALTER TABLE pauses ADD COLUMN IF NOT EXISTS until TIMESTAMPTZ",
+        *(
+            f"ALTER TABLE store.cohorts ADD COLUMN IF NOT EXISTS {name} BIGINT"
+            for name in ("answered", "positive", "read")
+        ),
+        READINGS,
+    ),
 }
 """What brings a lake of a format to the next one; hashes and derived figures are then made anew."""
 

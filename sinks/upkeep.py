@@ -23,6 +23,7 @@ _ADJACENT: Final = {
     "store.facts": "seq",
     "store.replies": "seq",
     "store.answers": "seq",
+    "store.readings": "seq",
     "store.links": "rowid",
     "store.suspects": "rowid",
     "main.dead_letters": "rowid",

@@ -57,7 +57,7 @@ def _cohort_row() -> Mapping[str, str]:
         + ", ".join(f"coalesce({k}, chr(30))" for k in ("campaign_id", "channel", "persona", "account_tier"))
         + ")"
     )
-    stages = ("sent", "delivered", "opened", "machine_opened", "clicked", "replied", "meetings")
+    stages = ("sent", "delivered", "opened", "machine_opened", "clicked", "replied", "positive", "meetings")
     funnel = ", ".join(f"'{stage}', {stage}" for stage in stages)
     return {
         "id": sql_uuid7("epoch_ms(metric_date)", key),
@@ -69,13 +69,13 @@ def _cohort_row() -> Mapping[str, str]:
         "messages_sent": "sent",
         "delivery_rate": _RATE.format("delivered", "sent"),
         "open_rate": _RATE.format("opened", "delivered"),
-        "response_rate": _RATE.format("replied", "delivered"),
+        "response_rate": _RATE.format("answered", "delivered"),
         # Unknown until replies are classified, unless there are none to classify.
-        "positive_response_rate": "CASE WHEN replied = 0 THEN 0 / nullif(delivered, 0)::DOUBLE END",
+        "positive_response_rate": f"CASE WHEN replied = 0 OR read > 0 THEN {_RATE.format('positive', 'delivered')} END",
         "meeting_booking_rate": _RATE.format("meetings", "delivered"),
         "cost_per_response": "NULL",
         # Weights: a click tells twice, a reply five times as much as an open; 0..1.
-        "engagement_score": _RATE.format("(opened + 2 * clicked + 5 * replied)", "(8 * delivered)"),
+        "engagement_score": _RATE.format("(opened + 2 * clicked + 5 * answered)", "(8 * delivered)"),
         "conversion_funnel_data": f"json_object({funnel})",
         "created_at": "metric_date::TIMESTAMP AT TIME ZONE 'UTC'",
         "campaign_id": "campaign_id",
@@ -83,8 +83,9 @@ def _cohort_row() -> Mapping[str, str]:
         "messages_delivered": "delivered",
         "messages_opened": "opened",
         "messages_clicked": "clicked",
-        "responses_received": "replied",
-        "positive_responses": "0",
+        "replies_received": "replied",
+        "responses_received": "answered",
+        "positive_responses": "positive",
         "meetings_booked": "meetings",
         "bounced_hard": "bounced_hard",
         "bounced_soft": "bounced_soft",
@@ -116,7 +117,7 @@ _ACTIVE_PAUSES: Final = """
     SELECT * FROM (
         SELECT * FROM pauses WHERE control_offset IS NOT NULL AND action <> 'warn'
         QUALIFY row_number() OVER (PARTITION BY scope_kind, scope_value ORDER BY control_offset DESC) = 1
-    ) WHERE action IN ('slow', 'pause')"""
+    ) WHERE action IN ('slow', 'pause') AND (until IS NULL OR until > now())"""
 
 
 def view_statements() -> dict[str, str]:

@@ -63,7 +63,7 @@ def test_a_command_lands_with_all_that_it_says(home: Path) -> None:
     at = 1_767_607_200_123
     assert row == (
         said["id"], "slow", 0.25, "sender,domain", "sales@example.org,example.com", "hard_bounce", "hard_bounce", 0.125, 0.03,
-        118.5, 64, 8, "sg-0001", at, at + 333, "guard", said["why"], 1, "limit",
+        118.5, 64, 8, "sg-0001", at, at + 333, "guard", said["why"], 1, "limit", None,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_every_form_of_a_scope_is_read_and_written_the_same(text: str, kind: str
 
 def test_the_forms_that_errors_name_are_the_forms_that_are_read() -> None:
     assert [parse_scope(form).kind for form in FORMS] == [
-        "campaign", "campaign,step", "campaign,variant", "sender", "sender,domain", "domain", "contact", "all",
+        "campaign", "campaign,step", "campaign,variant", "sender", "sender,domain", "domain", "contact", "recipient", "all",
     ]  # fmt: skip
 
 
@@ -109,10 +109,11 @@ def test_any_value_survives_as_text_and_as_columns(kinds: tuple[str, ...], one: 
 def test_a_message_is_covered_by_exactly_the_scopes_that_name_it() -> None:
     keys = set(keys_of("autumn", "ida@out.example", "ada@firm.example", "c1", "2", "B"))
     covering = ["all", "campaign:autumn", "campaign:autumn,step:2", "campaign:autumn,variant:B", "sender:ida@out.example",
-                "sender:ida@out.example,domain:firm.example", "domain:firm.example", "contact:c1"]  # fmt: skip
+                "sender:ida@out.example,domain:firm.example", "domain:firm.example", "contact:c1",
+                "recipient:ada@firm.example"]  # fmt: skip
     others = ["campaign:spring", "campaign:autumn,step:1", "campaign:autumn,variant:A", "sender:max@out.example",
               "sender:max@out.example,domain:firm.example", "sender:ida@out.example,domain:other.example",
-              "domain:example", "contact:c2"]  # fmt: skip
+              "domain:example", "contact:c2", "recipient:c1"]  # fmt: skip
 
     assert keys == {parse_scope(text).key for text in covering}
     assert not keys & {parse_scope(text).key for text in others}

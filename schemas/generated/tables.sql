@@ -83,7 +83,10 @@ CREATE TABLE "response_intelligence" (
     "recipient" VARCHAR,  -- whom the message was sent to: the one who replied
     "sender" VARCHAR,  -- our sending identity
     "event_id" VARCHAR,  -- the replied event
-    "feedback_offset" BIGINT  -- how far the model had read the feedback stream
+    "feedback_offset" BIGINT,  -- how far the model had read the feedback stream
+    "contact_id" VARCHAR,  -- the contact, where the reply's own event names it
+    "priority" DOUBLE,  -- 0..1: value of the account, urgency and intent together
+    "review_reasons" VARCHAR  -- why a person should look at it, joined by a comma
 );
 
 -- One cohort of deliveries of one campaign: those sent on one UTC day, by channel, persona and tier. Counts are of deliveries, each once; a rate without a denominator is null, not 0. Rates are 0..1.
@@ -109,6 +112,7 @@ CREATE TABLE "campaign_performance_metrics" (
     "messages_delivered" BIGINT NOT NULL,  -- deliveries that arrived
     "messages_opened" BIGINT NOT NULL,  -- deliveries opened by a human
     "messages_clicked" BIGINT NOT NULL,  -- deliveries clicked by a human
+    "replies_received" BIGINT NOT NULL,  -- deliveries with any reply, automatic ones included
     "responses_received" BIGINT NOT NULL,  -- deliveries with a reply that is not out_of_office
     "positive_responses" BIGINT NOT NULL,  -- deliveries with an interested, question or meeting_request reply
     "meetings_booked" BIGINT NOT NULL,  -- deliveries with a booked meeting
@@ -358,7 +362,8 @@ CREATE TABLE "pauses" (
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
     "why" VARCHAR NOT NULL,  -- the reason in words
     "control_offset" BIGINT,  -- place in the control stream; null for a replay's, which do not hold
-    "detector" VARCHAR  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
+    "detector" VARCHAR,  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
+    "until" TIMESTAMPTZ  -- when it ends by itself, UTC; null if it does not
 );
 
 -- One decision about what may be sent, the guard's or a person's; `active_pauses` has those that hold now.
@@ -381,7 +386,8 @@ CREATE TABLE "active_pauses" (
     "decided_by" VARCHAR NOT NULL,  -- guard, replay or a person
     "why" VARCHAR NOT NULL,  -- the reason in words
     "control_offset" BIGINT,  -- place in the control stream; null for a replay's, which do not hold
-    "detector" VARCHAR  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
+    "detector" VARCHAR,  -- what the guard decided by; null for a person's decision, and for older ones; one of limit, shift, probation
+    "until" TIMESTAMPTZ  -- when it ends by itself, UTC; null if it does not
 );
 
 -- One message to people, mostly about a pause.

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from control.commands import ABOUT_PEOPLE, read_command
+from control.commands import ABOUT_PEOPLE, BY_REPLIES, read_command
 from eventlog import Log, Record, Stored
 from outpulse.settings import AlertsSettings
 from schemas.events import ResultRow, Stream
@@ -170,7 +170,7 @@ def _commands(records: Sequence[Stored]) -> Iterator[Notice]:
         except BadEvent:
             _LOG.warning("record %d of the control stream is no command and is not told", record.offset)
             continue
-        if command.action not in ABOUT_PEOPLE:
+        if command.action not in ABOUT_PEOPLE and command.decided_by != BY_REPLIES:
             yield notice_of(command)
 
 
