@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from control.commands import BY_REPLIES
 from eventlog import Log, Stored
 from flows.guard_heeding import Heedings
 from schemas.events import CommandAction, Stream
@@ -21,6 +22,8 @@ RECORDS: Final = 65_536
 """Events of a batch at most, and records of one read of the control stream."""
 OWN: Final = "guard"
 """Who decides what the guard decides; it knows that already."""
+_MACHINES: Final = frozenset({OWN, BY_REPLIES})
+"""Who decides without being asked; what replies say about one contact does not concern the guard."""
 _PEOPLES: Final = frozenset({CommandAction.PAUSE.value, CommandAction.SLOW.value, CommandAction.RESUME.value})
 
 
@@ -170,4 +173,4 @@ def _is_peoples(raw: bytes) -> bool:
         said = _DECODE(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return said.decided_by != OWN and said.action in _PEOPLES
+    return said.decided_by not in _MACHINES and said.action in _PEOPLES
