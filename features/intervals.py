@@ -1,0 +1,71 @@
+"""How sure a rate is: Wilson's interval, and the interval of what is still to come.
+
+Rates are 0..1. Both intervals are two-sided at 95 %.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+Z: Final = 1.959963984540054
+"""The normal quantile of 97.5 %."""
+
+
+class Interval(NamedTuple):
+    """A lower and an upper limit."""
+
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int, z: float = Z) -> Interval | None:
+    """The interval of a rate of `hits` in `trials`; None without trials. It holds at 0 and at small numbers too.
+
+    >>> low, high = wilson(1, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.018, 0.404)
+
+    Source: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; Brown, Cai, DasGupta (2001), Stat. Sci. 16, equation 4.
+    """
+    if trials <= 0:
+        return None
+    share = hits / trials
+    square = z * z / trials
+    middle = (share + square / 2) / (1 + square)
+    reach = z / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
+    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def difference(hits: int, trials: int, past_hits: int, past_trials: int) -> Interval | None:
+    """The interval of the first rate less the second; None where either has no trials. A change is told where 0 is outside.
+
+    >>> difference(56, 70, 48, 80) is not None
+    True
+
+    Source: Newcombe (1998), Stat. Med. 17, 873-890, method 10: both Wilson limits, squared and added.
+    """
+    now, past = wilson(hits, trials), wilson(past_hits, past_trials)
+    if now is None or past is None:
+        return None
+    share, before = hits / trials, past_hits / past_trials
+    down = math.hypot(share - now.low, past.high - before)
+    up = math.hypot(now.high - share, before - past.low)
+    return Interval(share - before - down, share - before + up)
+
+
+def still_to_come(hits: int, seen: float, open_trials: float) -> tuple[float, Interval]:
+    """How many more hits `open_trials` will bring, when `seen` fully seen ones brought `hits`: expected, and its interval.
+
+    The rate is known as a beta distribution with Jeffreys' prior is; the count is beta-binomial, here by its two moments.
+
+    >>> expected, (low, high) = still_to_come(30, 1000.0, 500.0)
+    >>> round(expected, 1), low < 15 < high
+    (15.2, True)
+
+    Source: Gelman et al., Bayesian Data Analysis, 3rd edition, sections 2.4 and A.1 (beta-binomial moments).
+    """
+    a, b = hits + 0.5, max(seen - hits, 0.0) + 0.5
+    total = a + b
+    expected = open_trials * a / total
+    variance = open_trials * a * b * (total + open_trials) / (total * total * (total + 1))
+    reach = Z * math.sqrt(max(variance, 0.0))
+    return expected, Interval(max(0.0, expected - reach), min(open_trials, expected + reach))
