@@ -3,9 +3,11 @@
 import re
 from typing import Final
 
-MOST_CHARACTERS: Final = 120_000
-"""Characters of a text that are looked at, some 20,000 words: no person writes more in answer to an offer."""
-MOST_LINES: Final = 3_000
+MOST_RAW: Final = 2**18
+"""Characters of a text as received that are made plain."""
+MOST_CHARACTERS: Final = 64_000
+"""Characters of a plain text that are looked at, some 10,000 words: no person writes more in answer to an offer."""
+MOST_LINES: Final = 2_000
 """Lines that are looked at: a flood of empty lines is cut, too."""
 _BREAKS: Final = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 _SPACES: Final = re.compile("[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")

@@ -1,13 +1,12 @@
 """What the sender of a reply wrote, apart from the quoted thread, the signature and notices.
 
-Every word of the text is in one of the four parts; in doubt it is in `written`. No library that was measured does this
-in the languages of the product: see `docs/decisions`.
+Every word of the text is in one of the four parts; in doubt it is in `written`.
 """
 
 import re
 from typing import Final, NamedTuple
 
-from features.replies.characters import cut, tidied
+from features.replies.characters import MOST_RAW, cut, tidied
 from features.replies.markup import is_markup, read_markup
 from features.replies.notices import notice_lines, without_tag
 from features.replies.quotes import quoted_lines, unfolded
@@ -19,7 +18,7 @@ _GAPS: Final = re.compile(r"\n[ \n]*\n")
 class Cleaned(NamedTuple):
     """The parts of a reply: the sender's words, earlier messages, the sender's signature, notices by machines.
 
-    `quoted` holds invitations and what lies beyond the limits of `characters`, too.
+    `quoted` holds invitations and what lies beyond `MOST_CHARACTERS`, too; what lies beyond `MOST_RAW` is in no part.
     """
 
     written: str
@@ -38,7 +37,7 @@ def clean(text: str) -> Cleaned:
     if is_markup(text):
         page = read_markup(text)
         text, quoted, signature = page.text, [page.quoted], [page.signature]
-    text, rest = cut(tidied(text))
+    text, rest = cut(tidied(text[:MOST_RAW]))
     lines = unfolded(text)
     is_quoted = quoted_lines(lines)
     tags = _untag(lines, is_quoted)

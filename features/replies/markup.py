@@ -15,6 +15,7 @@ _MOST_MARKUP: Final = 2**18
 """Characters of HTML, without styles and comments, that are read."""
 _MOST_RAW: Final = 2**20
 _MOST_DEEP: Final = 250
+_WHOLE: Final = re.compile(r"<(?:!doctype html|html|body)\b", re.IGNORECASE)
 _MOST_TAGS: Final = 12_000
 _TAG: Final = re.compile(
     r"</?(?:html|body|div|p|br|table|tr|td|span|blockquote|font|b|i|a|ul|ol|li|pre|img|meta)\b[^<>]{0,600}>",
@@ -94,8 +95,10 @@ def is_markup(text: str) -> bool:
     sure = _SURE.search(head)
     if sure is None:
         return False
+    if head.lstrip()[:1] == "<" or _WHOLE.search(head):
+        return True
     count = sum(1 for _ in zip(_TAG.finditer(head), range(3), strict=False))
-    return count >= 2 or head.lstrip()[:1] == "<"
+    return count > 2 and "</" in head
 
 
 def read_markup(text: str) -> Page:

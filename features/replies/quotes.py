@@ -23,6 +23,7 @@ _FRAMED: Final = re.compile(r"[<(\[][^<>()\[\]\s]{1,64}@[\w-]{1,63}\.[\w.-]{2,80
 _DATE: Final = re.compile(
     r"\b(?:19|20)\d\d\b|\b\d{1,2}[:.h]\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b|(?:19|20)\d\d ?年|\d{1,2}月\d{1,2}日"
 )
+_YEAR: Final = re.compile(r"\b(?:19|20)\d\d\b")
 _OPENER: Final = re.compile(
     r"[ >*_]*(?:on|am|le|el|em|il|op|den|dne|dnia|w dniu|w|at|a|à|von|de|da|från|van|od|pe|ter|tarihinde|在|于|於)"
     r"[ :]|[ >*_]*(?:[^\W\d_]{2,10}[.,]{0,2} ?)?\d|[ >*_]*[-]{2,} ?(?:on|am|le|el) ",
@@ -214,7 +215,8 @@ def _wrapped_start(lines: list[str], start: int, marked: list[bool]) -> int:
         line = lines[above]
         if marked[above] or not line.strip() or len(line) > _LONGEST_LINE:
             break
-        if _OPENER.match(line) and re.search(r"\d", line) and line.rstrip()[-1] not in ".!?":
+        ended = line.rstrip()[-1] in ".!?" and not _YEAR.search(line)
+        if _OPENER.match(line) and re.search(r"\d", line) and not ended:
             return above
     return start
 

@@ -34,7 +34,7 @@ _POSTSCRIPT: Final = re.compile(
 _DASH_NAME: Final = re.compile(rf" *[-–—~/]{{1,2}} ?{_NAME} *")
 _BARE_NAME: Final = re.compile(rf"[ *_]*{_NAME}[ *_.]*")
 _GREETING: Final = re.compile(
-    r"[ *_¡]*(?:hej|salut|servus|ciao|saludos?|(?:un )?cordial saludo|b(?:om|oa|uen|uenas?|uon|uona) |iyi |selam|love|miłego|"
+    r"[ *_¡]*(?:hej|salut|servus|ciao|saludos?|(?:un )?cordial saludo|b(?:om|oa|uen|uenas?|uon|uona) |iyi |selam|love|miłego"
     r"|gr(?:ü|ue)(?:ß|ss) (?:gott|dich|euch|sie))",
     re.IGNORECASE,
 )
@@ -74,6 +74,8 @@ def signature_lines(lines: list[str], open_lines: list[bool]) -> list[bool]:
     filled = [at for at, line in enumerate(lines) if open_lines[at] and not signed[at] and line.strip()]
     if not filled:
         return signed
+    if _DELIMITER.fullmatch(lines[filled[-1]]):
+        signed[filled[-1]] = True  # what stood below it was marked as a signature, or was no text
     for run in _runs(lines, open_lines):
         _sign(lines, [at for at in run if not signed[at] and lines[at].strip()], signed)
     return signed
