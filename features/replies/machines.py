@@ -38,7 +38,7 @@ class Machine(NamedTuple):
     evidence: str
 
 
-_MOST_TEXT: Final = 8_000
+_MOST_TEXT: Final = 6_000
 """Characters of a text that are looked at: automatic answers are short, delivery notices say it at the top."""
 _ANY: Final = re.compile("")
 _HEADERS: Final[tuple[tuple[str, re.Pattern[str], Kind], ...]] = (
