@@ -128,20 +128,36 @@ class Followups:
         self._done = -1
         self._counts: Mapping[str, Counted] = {}
 
+    @property
+    def clock(self) -> Ints:
+        """The guard's clock at each event of the part, in ms since 1970."""
+        return self._clock
+
+    def knows(self, name: str) -> bool:
+        """Whether a rule can be followed: it counts hits that come, and is no collapse."""
+        return name in self._watched
+
     def rule(self, name: str) -> Rule:
         """A rule that is watched."""
         return self._watched[name][0]
 
     def parts(self, facts: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-        """A batch in parts with their starts, so that probations that are due may begin between them."""
-        cuts: list[int] = []
-        if self._after_hours and len(facts):
-            hours = event_clock(facts, self.state.clock_ms) // _HOUR_MS
-            soonest = (self.state.clock_ms or int(hours[0]) * _HOUR_MS) + self._after_hours * _HOUR_MS
-            first = min([int(soonest // _HOUR_MS), *(one.due_hour for one in self.state.paused)])
-            cuts = [int(cut) + 1 for cut in np.flatnonzero((np.diff(hours) > 0) & (hours[1:] >= first))]
-        for start, stop in zip([0, *cuts], [*cuts, len(facts)], strict=True):
+        """A batch in parts with their starts, so that probations that are due may begin between them.
+
+        Each part has to be watched before the next is asked for: what is paused in it may be due in the same batch.
+        """
+        if not self._after_hours or not len(facts):
+            yield 0, facts
+            return
+        hours = event_clock(facts, self.state.clock_ms) // _HOUR_MS
+        start = 0
+        while start < len(facts):
+            # What is paused from here on is due no sooner than this.
+            soonest = int(hours[start] + self._after_hours)
+            due = min([soonest, *(one.due_hour for one in self.state.paused if one.due_hour > hours[start])])
+            stop = int(np.searchsorted(hours, max(due, int(hours[start]) + 1), side="left"))
             yield start, facts.slice(start, stop - start)
+            start = stop
 
     def open(self, facts: pa.Table, seen: int) -> list[Paused]:
         """Begins a part, before which `seen` events came; gives the scopes that go on probation with its first event."""
@@ -233,15 +249,18 @@ class Followups:
 
     def _narrowed(self, counts: Mapping[str, Counted]) -> dict[str, Counted]:
         """What was counted in the scopes that are followed: few of many."""
-        scopes = {(one.kind, one.values) for one in self.state.probations}
-        scopes |= {(one.kind, one.values) for one in self.state.followed}
-        found = [self._find(*scope) for scope in scopes]
-        wanted = np.unique([scope for scope in found if scope is not None]).astype(np.int64)
-        if not len(wanted):
+        followed: list[Probation | Followed] = [*self.state.probations, *self.state.followed]
+        scopes = {self._find(*scope) for scope in {(one.kind, one.values) for one in followed}} - {None}
+        names = {name for rule in {one.rule for one in followed} for name in self._watched[rule][1:]}
+        if not scopes:
             return {}
+        most = max(int(counted.scope.max(initial=-1)) for counted in counts.values()) if counts else -1
+        is_wanted = np.zeros(most + 1, np.bool_)
+        is_wanted[[scope for scope in scopes if scope is not None and scope <= most]] = True
         narrow = {}
-        for name, counted in counts.items():
-            mine = np.flatnonzero(np.isin(counted.scope, wanted))
+        for name in names & counts.keys():
+            counted = counts[name]
+            mine = np.flatnonzero(is_wanted[counted.scope])
             narrow[name] = Counted(counted.at[mine], counted.scope[mine], counted.ordinal[mine])
         return narrow
 
