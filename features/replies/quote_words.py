@@ -19,7 +19,7 @@ _LABELS: Final = {
     "to": """to|an|à|pour|destinataire|para|destinatario|destinatário|a|per|aan|ontvanger|till|mottagare|til|modtager
         |mottaker|vastaanottaja|do|adresat|komu|příjemce|kime|alıcı|címzett|кому|получатель|宛先|送信先|收件人|收件者|收信人
         |받는 사람|받는사람""",
-    "subject": """subject|betreff|objet|sujet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|temat|předmět|konu|tárgy
+    "subject": """subject|re|fw|fwd|betreff|objet|sujet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|temat|předmět|konu|tárgy
         |тема|件名|主题|主旨|主題|标题|題目|제목""",
     "other": """cc|bcc|cci|cco|ccn|kopie|kopia|copie|copie à|copia|copia a|con copia|cópia|com cópia|dw|udw|do wiadomości
         |kopi|kopio|bilgi|másolat|копия|抄送|副本|密件抄送|참조|숨은참조|reply-to|reply to|antwort an|répondre à
