@@ -30,7 +30,7 @@ class Cleaned(NamedTuple):
 def clean(text: str) -> Cleaned:
     r"""The parts of a reply's text, which may be HTML; any text is read, and none raises.
 
-    >>> clean("Not now.\\n\\n-- \\nJo\\n\\nOn Mon, 2 Mar 2026, Al <al@example.com> wrote:\\n> Hi").written
+    >>> clean("Not now.\n\n-- \nJo\n\nOn Mon, 2 Mar 2026, Al <al@example.com> wrote:\n> Hi").written
     'Not now.'
     """
     quoted, signature = [], []
