@@ -8,23 +8,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from adapters import REGISTRY, Adapter, mailbox
+from adapters.mapped import mapped_adapters
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
-
-from adapters import REGISTRY, Adapter, mailbox
-from adapters.mapped import mapped_adapters
 from eventlog import Log
 from features.guard import Guard
-from flows import delivery, guard, normalize
 from flows.connectors import CallSink, Ending, RawSource, WorkSource
 from flows.guard_feed import GuardBatch, GuardFeed
+from flows.reply_feed import ReplyBatch, ReplyFeed
+from flows.reply_lock import RepliesLock
 from flows.writer import Writer
-from outpulse.settings import Settings
 from schemas.failures import OutpulseError, SettingsError
 from sinks.lake import Lake
 
-NAMES: Final = ("normalize", "guard", "delivery")
+from flows import delivery, guard, normalize, replies
+from outpulse.settings import Settings
+
+NAMES: Final = ("normalize", "guard", "replies", "delivery")
+TOGETHER: Final = ("normalize", "guard", "delivery")
+"""Flows that share one dataflow; `replies` runs beside it in a process of its own, so that it delays none of them."""
 _EPOCH: Final = timedelta(seconds=2)
 """Epochs of 1 to 5 s cost under 5%; what the last one repeats is appended under the same keys."""
 _STATE_VERSION: Final = 1
@@ -55,24 +59,26 @@ def run_flows(
     settings: Settings,
     log: Log,
     *,
-    names: Sequence[str] = NAMES,
+    names: Sequence[str] = TOGETHER,
     stopping: threading.Event,
     follow: bool = True,
 ) -> None:
     """Runs the named flows until `stopping` is set or, with `follow` off, until nothing waits.
 
     Raises:
-        SettingsError: an unknown name.
+        SettingsError: an unknown name, or `replies` together with others that go on.
         LakeLocked: another process writes to the lake (flow `delivery` only).
+        HomeError: another process reads this home's replies (flow `replies` only).
     """
-    unknown = sorted(set(names) - set(NAMES))
-    if unknown:
-        raise SettingsError(f"unknown flows {', '.join(unknown)}; valid are {', '.join(NAMES)}")
+    _check(names, follow=follow)
     if not follow and len(names) > 1:  # one after the other, so that the second finds all that the first made
-        for name in NAMES:
+        for name in (name for name in NAMES if name in names):
             if stopping.is_set():
                 return
             run_flows(home, settings, log, names=[name], stopping=stopping, follow=False)
+        return
+    if "replies" in names:
+        _run_replies(home, settings, log, Ending(stopping), follow=follow)
         return
     flow = Dataflow("-".join(["outpulse", *sorted(names)]))
     ending = Ending(stopping)
@@ -96,6 +102,14 @@ def run_flows(
             step.save()
         if writer:
             writer.close()
+
+
+def _check(names: Sequence[str], *, follow: bool) -> None:
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise SettingsError(f"unknown flows {', '.join(unknown)}; valid are {', '.join(NAMES)}")
+    if follow and "replies" in names and len(names) > 1:
+        raise SettingsError("the flow replies runs alone; start the others in another process")
 
 
 def _raise(fault: OutpulseError | None) -> None:
@@ -124,6 +138,32 @@ def _add_guard(
 
     guard.build(flow, WorkSource(take), CallSink(ending.guarded(step)))
     return step
+
+
+def _run_replies(home: Path, settings: Settings, log: Log, ending: Ending, *, follow: bool) -> None:
+    """Runs the replies flow; with `follow` off until nothing waits and a larger model, if one is asked, has answered."""
+    lock = RepliesLock(home)
+    flow = Dataflow("outpulse-replies")
+    step = replies.ReplyStep(log, home, settings.replies)
+    feed = ReplyFeed(log, step.positions, ending.stopping.is_set, follow=follow)
+
+    def take() -> ReplyBatch | None:
+        try:
+            step.collect()
+            return feed.take()
+        except OutpulseError as error:  # ends the flow cleanly: what Bytewax raises it also prints at length
+            ending.fail(error)
+            raise StopIteration from None
+
+    try:
+        replies.build(flow, WorkSource(take), CallSink(ending.guarded(step)))
+        _run(flow, None, None)
+        _raise(ending.fault)
+        if not follow:
+            step.finish()
+    finally:
+        step.close()
+        lock.release()
 
 
 def run_replay(writer: Writer) -> None:

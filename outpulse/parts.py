@@ -16,6 +16,10 @@ from schemas.failures import LakeLocked, OutpulseError, SettingsError
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h of the GNU C library
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_REPLIES: Final = "replies"
+_NICE: Final = 10
+"""The replies flow gives way: embedding takes tens of milliseconds a reply, and nothing else may wait for it."""
 PARENT: Final = "OUTPULSE_PARENT_PID"
 """Set for supervised parts: they end when this process is gone."""
 
@@ -86,20 +90,51 @@ def run_flows_part(home: Home, names: Sequence[str], *, follow: bool) -> int:
     from flows.run import NAMES, run_flows
 
     give_memory_back()
-    run_flows(home.path, home.settings, home.log(), names=names or NAMES, stopping=stop_event(), follow=follow)
+    chosen, stopping = list(names or NAMES), stop_event()
+    beside = None
+    if chosen == [_REPLIES]:
+        with suppress(OSError):
+            os.nice(_NICE)
+    elif _REPLIES in chosen and follow:
+        chosen.remove(_REPLIES)
+        beside = _start_replies(home, stopping)
+    run_flows(home.path, home.settings, home.log(), names=chosen, stopping=stopping, follow=follow)
+    if beside is not None:
+        stopping.set()
+        beside.join()
     return 0
 
 
+def _start_replies(home: Home, stopping: threading.Event) -> threading.Thread:
+    """Runs the replies flow in a process of its own as long as this one goes on."""
+    from outpulse.supervise import Supervisor, replies_part
+
+    supervisor = Supervisor([replies_part(home)])
+    supervisor.stopping = stopping
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    return thread
+
+
 def run_dashboard(home: Home, *, port: int | None) -> int:
-    """`outpulse dashboard`: Streamlit on this machine, without telemetry."""
+    """`outpulse dashboard`: Streamlit on this machine, without telemetry; how it looks is in dashboards/.streamlit.
+
+    Raises:
+        SettingsError: other machines could reach it, and nobody would have to log in.
+    """
     from streamlit.web.cli import main
 
     import dashboards
 
     page = Path(dashboards.__file__ or "").parent / "app.py"
     chosen = home.settings.dashboard
+    if chosen.host not in LOOPBACK and not chosen.login:
+        raise SettingsError(
+            f"[dashboard] host is {chosen.host!r}; without [dashboard] login only {', '.join(LOOPBACK)} are valid"
+        )
     options = ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
+    options += ["--secrets.files", str(home.path.resolve() / "dashboard-login.toml")]
     os.environ["OUTPULSE_HOME"] = str(home.path.resolve())
     watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     # In this process, so that whoever ends it, by whatever signal, ends the pages.

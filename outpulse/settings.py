@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
-
 from schemas.failures import SettingsError
 
 DEFAULT_HOME: Final = Path(".outpulse")
@@ -210,6 +209,35 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`alpha`, `slow_share` and `tolerances` are rates above 0 and below 1")
 
 
+class LlmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[replies.llm]`: a larger model that is asked about replies ours is unsure of; none is asked without a `url`.
+
+    `url` is the root of an OpenAI-compatible API, such as "http://127.0.0.1:8000/v1"; the words of those replies are sent there.
+    An answer that takes longer than `timeout` seconds is done without.
+    """
+
+    url: str = ""
+    model: str = ""
+    api_key: str = ""
+    timeout: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError("`url` is no address, valid is one that begins with http:// or https://")
+        if self.timeout <= 0:
+            raise ValueError("`timeout` must be above 0")
+
+    def __repr__(self) -> str:
+        """Stars, never a secret."""
+        return "LlmSettings(***)"
+
+
+class RepliesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[replies]`: how replies are understood."""
+
+    llm: LlmSettings = LlmSettings()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -223,6 +251,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mailbox: MailboxSettings = MailboxSettings()
     mailboxes: dict[str, MailboxSettings] = {}
     alerts: AlertsSettings = AlertsSettings()
+    replies: RepliesSettings = RepliesSettings()
 
     def all_mailboxes(self) -> dict[str, MailboxSettings]:
         """The mailboxes that are set, by the section of their settings (`mailbox`, `mailboxes.NAME`)."""
@@ -270,6 +299,7 @@ _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "lake": LakeSettings,
     "mailbox": MailboxSettings,
     "alerts": AlertsSettings,
+    "replies": RepliesSettings,
 }
 
 
@@ -286,6 +316,9 @@ def _explained(error: msgspec.ValidationError, tree: Mapping[str, Any]) -> str:
 def _parts(tree: Mapping[str, Any]) -> Iterator[tuple[list[str], Any, type[msgspec.Struct]]]:
     alerts = tree.get("alerts")
     targets = alerts.get("targets") if isinstance(alerts, dict) else None
+    replies = tree.get("replies")
+    if isinstance(replies, dict) and "llm" in replies:
+        yield ["replies", "llm"], replies["llm"], LlmSettings
     for name, table in targets.items() if isinstance(targets, dict) else ():
         yield ["alerts", "targets", name], table, AlertTarget
     for name, kind in _TABLES.items():

@@ -104,13 +104,23 @@ class UpLock:
         os.set_inheritable(self._file, False)  # noqa: FBT003 - the standard library's signature
 
 
+def _place(home: Home) -> list[str]:
+    return ["--home", str(home.path), *(["--config", str(home.config)] if home.config else [])]
+
+
+def replies_part(home: Home) -> Part:
+    """The replies flow, on one core at most."""
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return Part("replies", ["flows", "replies", *_place(home)], environment=one_core)
+
+
 def parts_of(home: Home, *, dashboard: bool, demo: bool = False) -> list[Part]:
     """The parts that run on this machine."""
-    place = ["--home", str(home.path)]
-    place += ["--config", str(home.config)] if home.config else []
+    place = _place(home)
     parts = [
         Part("gateway", ["gateway", *place, *(["--demo"] if demo else [])]),
-        Part("flows", ["flows", *place]),
+        Part("flows", ["flows", "normalize", "guard", "delivery", *place]),
+        replies_part(home),
     ]
     if home.settings.all_mailboxes() and not demo:
         parts.append(Part("mailbox", ["mailbox", *place]))

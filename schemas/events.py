@@ -217,11 +217,18 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     until: str | None = None
 
 
+class Lesson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A labelled reply that models learn from: any of the labels that `outpulse replies classify` gives."""
+
+    reply: Reply
+    labels: dict[str, Any]
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A person's correction of one field of one reply's reading, in the `feedback` stream.
 
-    `reply` is the reply itself where no `event_id` of the log names it. The fields `model` (a version to go back to) and
-    `forget` (an event whose words the models must not keep) are about no reading.
+    Three fields are about no reading: `lessons` (labelled replies of a file, in `lessons`), `model` (`new_value` is the
+    version to go back to) and `forget` (the models must not keep the words of `event_id`).
     """
 
     id: str
@@ -231,7 +238,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     given_by: str
     given_at: str
     old_value: str | None = None
-    reply: Reply | None = None
+    lessons: list[Lesson] | None = None
 
 
 class ResultRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,10 +100,16 @@ def read_result(raw: bytes) -> Result:
 
 
 def result_rows(results: Sequence[Result]) -> dict[str, Any]:
-    """Arrow tables by name, the last row of each id; of readings and feedback every row."""
+    """Arrow tables by name, the last row of each id; of readings every row, of a model's versions the last one is active."""
     newest: dict[str, dict[Any, msgspec.Struct]] = {}
     for table, row in results:
-        newest.setdefault(table, {})[_name_of(row)] = row
+        rows = newest.setdefault(table, {})
+        if isinstance(row, ModelRow) and row.active:
+            for name, other in list(rows.items()):
+                if isinstance(other, ModelRow) and other.name == row.name:
+                    rows[name] = msgspec.structs.replace(other, active=False)
+        rows.pop(_name_of(row), None)
+        rows[_name_of(row)] = row
     return {table: arrow_table(TABLES[table], list(rows.values())) for table, rows in newest.items()}
 
 

@@ -40,8 +40,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-PARTS = ("gateway", "flows", "mailbox", "alerts", "dashboard")
-"""What `up` may supervise, by the verb of each part."""
+PARTS = ("gateway", "flows", "replies", "mailbox", "alerts", "dashboard")
+"""What `up` may supervise, by the verb of each part, or the flow that runs alone."""
 
 
 def parts(up: "subprocess.Popen[bytes]") -> dict[str, psutil.Process]:
@@ -53,6 +53,8 @@ def parts(up: "subprocess.Popen[bytes]") -> dict[str, psutil.Process]:
         except psutil.Error:
             continue
         verb = command[command.index("outpulse") + 1] if "outpulse" in command[:-1] else None
+        if verb == "flows" and "replies" in command:
+            verb = "replies"
         if verb in PARTS:
             found[verb] = child
     return found

@@ -1,0 +1,91 @@
+"""What waits for the replies flow: replies, the events they belong to, and what people say of readings, in one order.
+
+The order is that of the appenders' clocks; of equal instants feedback comes first. So the log read again gives the same order.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventlog import Log, Stored
+from schemas.events import Stream
+
+_STREAMS: Final = (Stream.FEEDBACK, Stream.EVENTS, Stream.REPLIES)
+_RECORDS: Final = 20_000
+"""Records of one read: most events are no replies, and one look at them costs 0.1 µs."""
+_MOST: Final = 16
+"""Replies and corrections of a batch: some 2 s of work on one core, and what a crash costs."""
+_MARK: Final = b'"replied"'
+
+
+@dataclass(frozen=True)
+class ReplyBatch:
+    """Records with their streams, in order; `positions` is where each source goes on after them."""
+
+    records: Sequence[tuple[Stream, Stored]] = ()
+    positions: Mapping[str, int] = field(default_factory=dict)
+
+
+def source_of(stream: str, partition: int) -> str:
+    """The name of a partition among positions."""
+    return f"{stream}/{partition}"
+
+
+class ReplyFeed:
+    """Hands out batches, engine-free."""
+
+    def __init__(
+        self, log: Log, positions: Mapping[str, int], stopped: Callable[[], bool], *, follow: bool, most: int = _MOST
+    ) -> None:
+        self._log = log
+        self._parts = [(stream, p) for stream in _STREAMS for p in range(log.partitions(stream))]
+        self._next = {part: positions.get(source_of(*part), 1) for part in self._parts}
+        self._stopped = stopped
+        self._follow = follow
+        self._most = most
+
+    def take(self) -> ReplyBatch | None:
+        """The next batch, or None when nothing waits.
+
+        Raises:
+            StopIteration: asked to stop, or (not following) nothing is left.
+        """
+        if self._stopped():
+            raise StopIteration
+        chunks = {part: self._log.read(*part, self._next[part], _RECORDS) for part in self._parts}
+        if not any(chunks.values()):
+            if not self._follow:
+                raise StopIteration
+            return None
+        return self._merged(chunks)
+
+    def _merged(self, chunks: Mapping[tuple[Stream, int], list[Stored]]) -> ReplyBatch:
+        """The first records of all chunks, as far as nothing unread may come before them."""
+        # A chunk ends where the read did: what follows in its partition is not older than its last record.
+        ends = [_clock(chunk)[-1] for part, chunk in chunks.items() if chunk and self._goes_on(part, chunk[-1].offset)]
+        horizon = min(ends, default=None)
+        taken: list[tuple[Stream, Stored]] = []
+        for moment, rank, _, record in heapq.merge(*map(_timed, chunks.values(), range(len(chunks)))):
+            if (horizon is not None and moment > horizon) or len(taken) >= self._most:
+                break
+            stream, partition = self._parts[rank]
+            self._next[stream, partition] = record.offset + 1
+            if stream is not Stream.EVENTS or _MARK in record.value:
+                taken.append((stream, record))
+        return ReplyBatch(taken, {source_of(*part): position for part, position in self._next.items()})
+
+    def _goes_on(self, part: tuple[Stream, int], last: int) -> bool:
+        return self._log.end(*part) > last + 1
+
+
+def _clock(chunk: Sequence[Stored]) -> list[int]:
+    """When each record was appended; a clock that was set back stands still, as the order of a partition stays."""
+    found: list[int] = []
+    for record in chunk:
+        found.append(max(record.appended_ms, found[-1]) if found else record.appended_ms)
+    return found
+
+
+def _timed(chunk: Sequence[Stored], rank: int) -> Iterator[tuple[int, int, int, Stored]]:
+    return ((ms, rank, record.offset, record) for ms, record in zip(_clock(chunk), chunk, strict=True))

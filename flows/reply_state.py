@@ -1,0 +1,215 @@
+"""What the replies flow remembers: one SQLite file in the home, changed in one transaction a micro-batch.
+
+Halves that wait for each other (a reply's words and its event), what was said before in a conversation, how each reply was
+read, which version of the model is in use, and where each source goes on. It may be lost: the log read again gives the same.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas.events import Event, Reply
+from schemas.tables import ResponseIntelligence
+
+NAME: Final = "replies.sqlite"
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS positions (source TEXT PRIMARY KEY, position INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events (key TEXT PRIMARY KEY, event_id TEXT NOT NULL, person TEXT NOT NULL,
+    occurred_at TEXT NOT NULL, contact_id TEXT, event BLOB NOT NULL, reading BLOB, words TEXT);
+CREATE INDEX IF NOT EXISTS events_id ON events (event_id);
+CREATE INDEX IF NOT EXISTS events_person ON events (person, occurred_at);
+CREATE INDEX IF NOT EXISTS events_contact ON events (contact_id) WHERE contact_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, event_id TEXT NOT NULL, reply BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS replies_id ON replies (event_id);
+CREATE TABLE IF NOT EXISTS agreements (place INTEGER PRIMARY KEY, agreed INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS versions (version TEXT PRIMARY KEY, file TEXT NOT NULL, made INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS asks (key TEXT PRIMARY KEY);
+"""
+_EARLIER: Final = 3
+"""Messages of a conversation that are given to the model as context."""
+_EVENT: Final = msgspec.msgpack.Decoder(Event).decode
+_REPLY: Final = msgspec.msgpack.Decoder(Reply).decode
+_ROW: Final = msgspec.msgpack.Decoder(ResponseIntelligence).decode
+_PACK: Final = msgspec.msgpack.Encoder(uuid_format="bytes").encode
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """A reply's event and its words; `key` names the pair."""
+
+    key: str
+    event: Event
+    reply: Reply
+
+
+def event_name(event: Event) -> str:
+    """The name of a replied event: (provider, event_id, recipient)."""
+    return _name(event.provider, event.event_id, event.recipient)
+
+
+def _name(*parts: str | None) -> str:
+    return "\x1f".join("\x1e" if part is None else part for part in parts)
+
+
+def person_of(event: Event) -> str:
+    """Who replied, as conversations are told apart: the address that wrote, else that which was written to, else the contact."""
+    told = (event.attributes or {}).get("from") or event.recipient or event.contact_id or ""
+    return told.strip().lower()
+
+
+class ReplyState:
+    """The memory of a home's replies flow; one process at a time changes it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(folder / NAME, timeout=30, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("PRAGMA secure_delete=ON")  # forgotten words must be gone from the file
+        self._db.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes of a micro-batch, or none."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def positions(self) -> dict[str, int]:
+        """Where each source goes on."""
+        return dict(self._db.execute("SELECT source, position FROM positions").fetchall())
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Notes where sources go on."""
+        self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", list(positions.items()))
+
+    def get(self, name: str, default: str = "") -> str:
+        """A single fact, such as the version in use."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else default
+
+    def put(self, name: str, value: str) -> None:
+        """Notes a single fact."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def add_event(self, event: Event) -> list[Pair]:
+        """Notes a replied event; the pair that it completes. A copy changes nothing."""
+        row = (event_name(event), event.event_id, person_of(event), event.occurred_at, event.contact_id, _PACK(event))
+        added = self._db.execute(
+            """INSERT OR IGNORE INTO events (key, event_id, person, occurred_at, contact_id, event)
+            VALUES (?, ?, ?, ?, ?, ?)""",
+            row,
+        )
+        reply = self.words_of(event) if added.rowcount else None
+        return [] if reply is None else [Pair(row[0], event, reply)]
+
+    def add_reply(self, reply: Reply) -> list[Pair]:
+        """Notes a reply's words; the pairs that they complete. A copy changes nothing."""
+        key = _name(reply.provider, reply.event_id, reply.recipient)
+        raw = zlib.compress(_PACK(reply), 1)
+        added = self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", (key, reply.event_id, raw))
+        if not added.rowcount:
+            return []
+        query = "SELECT key, event FROM events WHERE event_id = ? AND words IS NULL ORDER BY key"
+        found = [(str(name), _EVENT(raw)) for name, raw in self._db.execute(query, (reply.event_id,)).fetchall()]
+        return [Pair(name, event, reply) for name, event in found if _fits(reply, event)]
+
+    def words_of(self, event: Event) -> Reply | None:
+        """The words of an event: those that name its provider and recipient before those that do not."""
+        query = "SELECT reply FROM replies WHERE event_id = ? ORDER BY key"
+        found = [_REPLY(zlib.decompress(row[0])) for row in self._db.execute(query, (event.event_id,)).fetchall()]
+        fitting = [reply for reply in found if _fits(reply, event)]
+        return min(fitting, key=lambda one: (one.provider is None, one.recipient is None), default=None)
+
+    def earlier(self, event: Event) -> tuple[str, ...]:
+        """What the same person wrote before, oldest first."""
+        query = """SELECT words FROM events WHERE person = ? AND occurred_at < ? AND words <> ''
+            ORDER BY occurred_at DESC, key LIMIT ?"""
+        rows = self._db.execute(query, (person_of(event), event.occurred_at, _EARLIER)).fetchall()
+        return tuple(str(row[0]) for row in reversed(rows))
+
+    def note_words(self, key: str, words: str) -> None:
+        """Notes the words that the sender of a pair's reply wrote: the pair is complete, and context for later ones."""
+        self._db.execute("UPDATE events SET words = ? WHERE key = ?", (words, key))
+
+    def note_reading(self, key: str, row: ResponseIntelligence) -> None:
+        """Notes how a reply is read."""
+        self._db.execute("UPDATE events SET reading = ? WHERE key = ?", (_PACK(row), key))
+
+    def readings_of(self, event_id: str) -> list[tuple[Pair, ResponseIntelligence]]:
+        """The replies of an event's id that were read, with how."""
+        query = "SELECT key, event, reading FROM events WHERE event_id = ? AND reading IS NOT NULL ORDER BY key"
+        found = []
+        for key, event, reading in self._db.execute(query, (event_id,)).fetchall():
+            reply = self.words_of(_EVENT(event))
+            if reply is not None:
+                found.append((Pair(key, _EVENT(event), reply), _ROW(reading)))
+        return found
+
+    def ask(self, key: str) -> None:
+        """Notes that a second opinion on a reply is wanted."""
+        self._db.execute("INSERT OR IGNORE INTO asks VALUES (?)", (key,))
+
+    def answered(self, keys: Sequence[str]) -> None:
+        """Notes that second opinions came, or will not come."""
+        self._db.executemany("DELETE FROM asks WHERE key = ?", [(key,) for key in keys])
+
+    def asked(self) -> list[tuple[Pair, ResponseIntelligence]]:
+        """The replies on which a second opinion is wanted, as they are read now."""
+        query = "SELECT event_id, key FROM asks JOIN events USING (key) ORDER BY key"
+        found = []
+        for event_id, key in self._db.execute(query).fetchall():
+            found += [one for one in self.readings_of(event_id) if one[0].key == key]
+        return found
+
+    def add_agreement(self, place: int, *, agreed: bool) -> None:
+        """Notes whether a person agreed with a prediction, at a place of the feedback stream."""
+        self._db.execute("INSERT OR IGNORE INTO agreements VALUES (?, ?)", (place, int(agreed)))
+
+    def agreements(self) -> list[bool]:
+        """Whether people agreed, in order."""
+        return [bool(row[0]) for row in self._db.execute("SELECT agreed FROM agreements ORDER BY place").fetchall()]
+
+    def add_version(self, version: str, file: str, made: int) -> None:
+        """Notes where a version of the model lies; `made` orders them."""
+        self._db.execute("INSERT OR REPLACE INTO versions VALUES (?, ?, ?)", (version, file, made))
+
+    def versions(self) -> list[tuple[str, str]]:
+        """(version, file) of all that are kept, oldest first."""
+        return [(str(v), str(f)) for v, f in self._db.execute("SELECT version, file FROM versions ORDER BY made")]
+
+    def drop_versions(self, versions: Sequence[str]) -> None:
+        """Forgets versions whose files are gone."""
+        self._db.executemany("DELETE FROM versions WHERE version = ?", [(version,) for version in versions])
+
+    def events_of(self, contact_id: str | None, address: str | None) -> list[str]:
+        """Ids of the replies of a person."""
+        query = "SELECT DISTINCT event_id FROM events WHERE contact_id = ? OR person = ? ORDER BY 1"
+        rows = self._db.execute(query, (contact_id or "", (address or contact_id or "").strip().lower())).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def forget(self, event_id: str) -> None:
+        """Erases the words of a reply; that it came stays."""
+        self._db.execute("DELETE FROM replies WHERE event_id = ?", (event_id,))
+        self._db.execute("UPDATE events SET words = '' WHERE event_id = ?", (event_id,))
+        self._db.execute("DELETE FROM asks WHERE key IN (SELECT key FROM events WHERE event_id = ?)", (event_id,))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+
+def _fits(reply: Reply, event: Event) -> bool:
+    """Whether words may be an event's: what they name of it is the same."""
+    provider_fits = reply.provider is None or reply.provider == event.provider
+    return provider_fits and (reply.recipient is None or reply.recipient == event.recipient)
