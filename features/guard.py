@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from features import guard_budget, guard_limit
-from features.guard_causes import Causes, Look
+from features import guard_budget, guard_collapse, guard_limit
+from features.guard_admission import Admission
+from features.guard_causes import Causes, Look, is_related
+from features.guard_collapse import Clock, Collapse
 from features.guard_counts import KINDS, SCOPE_KINDS, Counted, Counter
 from features.guard_followup import Followups, Measured, Verdict
 from features.guard_memory import DIMENSIONS, Touched
-from features.guard_watch import OUTCOMES_OF, Watch, weigh
+from features.guard_watch import NO_LOOKS, OUTCOMES_OF, Looks, Watch, weigh
 from features.tolerances import Rule
 
 Values = tuple[str, ...]
@@ -82,25 +84,37 @@ class Guard:
         alpha: float = guard_budget.ALPHA,
         kept: int | None = None,
         probation_after_hours: float = 0.0,
+        admission: Admission | None = None,
     ) -> None:
-        """`probation_after_hours`, in event time, puts what it paused on probation by itself; 0 never does."""
+        """`probation_after_hours`, in event time, puts what it paused on probation by itself; 0 never does.
+
+        `admission` says which scopes a rule watches, and which tolerances are set for single scopes.
+        """
         self.counter = Counter(kept)
         self.causes = Causes(self.counter.deliveries)
         self.alpha = alpha
+        self.admission = admission or Admission({})
         self.watches: list[Watch] = []
-        for rule in rules:
-            if rule.is_on and rule.name in OUTCOMES_OF:
-                self.watches.append(Watch(rule, self.watches))
+        for version in (one for rule in rules if rule.is_on for one in self.admission.versions(rule)):
+            if version.name in OUTCOMES_OF:
+                self.watches.append(Watch(version, self.watches))
+        self.collapses = [Collapse(rule) for rule in rules if rule.is_on and rule.name in guard_collapse.OUTCOMES_OF]
         self.told: dict[tuple[str, str, tuple[int, ...]], int] = {}
         self.orders = np.zeros(0, np.int64)
         self.ordered = 0
-        watched = {watch.rule.name: (watch.rule, watch.hit, watch.trial) for watch in self.watches}
+        watched = {w.rule.name: (w.rule, w.hit, w.trial) for w in self.watches if w.rule.scope is None}
         self.followups = Followups(watched, self._find, probation_after_hours)
+
+    @property
+    def detectors(self) -> list[Watch | Collapse]:
+        """All rules that are on, in their order."""
+        return [*self.watches, *self.collapses]
 
     @property
     def nbytes(self) -> int:
         """Bytes of the guard's memory, without names."""
         states = sum(watch.evidence.nbytes + watch.numbers.nbytes for watch in self.watches)
+        states += sum(collapse.evidence.nbytes + collapse.waiting.nbytes for collapse in self.collapses)
         return states + self.counter.deliveries.nbytes
 
     def take(self, facts: pa.Table) -> list[Decision]:
@@ -112,15 +126,22 @@ class Guard:
 
     def _take(self, facts: pa.Table) -> Iterator[Decision]:
         seen = self.counter.deliveries.seen
-        for due in self.followups.open(facts, seen):
+        before = self.followups.state.clock_ms
+        opened = self.followups.open(facts, seen)
+        for collapse in self.collapses:
+            collapse.open(Clock(self.followups.clock, before), seen)
+        for due in opened:
             if self.probation(due.rule, due.kind, due.values):
                 yield from self._followed(begun(self.followups.rule(due.rule), due.kind, due.values))
         for counts, touched in self.counter.take(facts):
             self._order_new()
+            self._admit_new(counts)
             self.followups.count(counts)
-            yield from self._decided(counts, touched, seen)
+            kinds = np.array(self.counter.scopes.kind, np.int64)
+            looks = weigh(self.watches, counts, seen) + [one.take(counts, kinds) for one in self.collapses]
+            yield from self._decided(looks, touched)
         self.followups.finish()
-        yield from self._verdicts()
+        yield from self._decided([NO_LOOKS for _ in self.watches] + [one.finish() for one in self.collapses], None)
 
     def measured(self) -> list[tuple[Decision, Measured]]:
         """Decisions whose impact has become known in the batches since the last call, in order."""
@@ -159,11 +180,13 @@ class Guard:
         is_own = decision.detector == PROBATION
         if decision.severity == "slow" and is_on and not is_own:
             return
-        if decision.severity == "pause":
+        if not self.followups.knows(name):
+            pass
+        elif decision.severity == "pause":
             self.followups.note_pause(name, kind, values, decision.place, is_again=is_on)
         elif decision.severity == "resume":
             self.followups.end(kind, values)
-        if decision.severity != "warn":
+        if decision.severity != "warn" and self.followups.knows(name):
             figures = decision._asdict()
             for other in ("place", "rule", "kind", "values"):
                 del figures[other]
@@ -178,8 +201,7 @@ class Guard:
         self.told = {told: rung for told, rung in self.told.items() if told[1:] != (kind, codes)}
         scope = self._find(kind, values)
         if scope is not None:
-            for watch in self.watches:
-                watch.grow(len(self.counter.scopes))
+            for watch in self.detectors:
                 watch.forget(scope)
             self.ordered += 1
             self.orders[scope] = self.ordered
@@ -196,10 +218,25 @@ class Guard:
             self.orders = np.append(self.orders, self.ordered + 1 + np.arange(fresh))
             self.ordered += fresh
 
-    def _decided(self, counts: Mapping[str, Counted], touched: Touched, seen: int) -> Iterator[Decision]:
+    def _admit_new(self, counts: Mapping[str, Counted]) -> None:
+        """Makes room for new scopes in the rules, each for those that it watches."""
+        many = len(self.counter.scopes)
+        for watch in self.watches:
+            if watch.rule.provider is not None and not len(watch.evidence) and not len(counts[watch.trial].at):
+                continue  # nothing was ever sent through that provider
+            watch.grow(many)
+            if self.admission.asks(watch.rule):
+                for scope in range(watch.admitted, many):
+                    kind = KINDS[self.counter.scopes.kind[scope]]
+                    values = self._values_of(kind, self.counter.scopes.codes[scope])
+                    watch.is_mine[scope] = self.admission.admits(watch.rule, kind, values)
+            watch.admitted = many
+
+    def _decided(self, all_looks: Sequence[Looks], touched: Touched | None) -> Iterator[Decision]:
+        """What follows from looks of all rules, in the order of their events."""
+        watches = self.detectors
         waiting: list[tuple[int, int, int, int, float, Any]] = []
-        all_looks = weigh(self.watches, counts, len(self.counter.scopes), seen)
-        for number, (watch, (looks, scope, at)) in enumerate(zip(self.watches, all_looks, strict=True)):
+        for number, (watch, (looks, scope, at)) in enumerate(zip(watches, all_looks, strict=True)):
             if not len(looks):
                 continue
             shift = looks["log_shift"] if "shift" in watch.rule.detectors else np.full(len(looks), -np.inf)
@@ -210,13 +247,58 @@ class Guard:
                 (int(at[place]), number, int(scope[place]), int(rung[place]), float(alphas[place]), looks[place])
                 for place in np.flatnonzero(rung > watch.reached[scope])
             ]
-        for at_place, number, scope_number, rung_reached, alpha, look in sorted(waiting, key=lambda one: one[:3]):
-            watch = self.watches[number]
+        for at_place, number, scope_number, rung_reached, alpha, look in sorted(waiting, key=self._turn_of):
+            watch = watches[number]
             yield from self._verdicts(at_place)
-            if rung_reached > watch.reached[scope_number] and look["hits"] >= watch.again_at[scope_number]:
-                for decision in self._look_into(watch, scope_number, at_place, rung_reached, look, alpha, touched):
-                    yield from self._followed(decision)
+            if rung_reached <= watch.reached[scope_number] or look["hits"] < watch.again_at[scope_number]:
+                continue
+            if isinstance(watch, Collapse):
+                found = self._look_into_collapse(watch, scope_number, at_place, rung_reached, look)
+            else:
+                assert touched is not None  # noqa: S101 - what is counted comes with its deliveries
+                found = self._look_into(watch, scope_number, at_place, rung_reached, look, alpha, touched)
+            for decision in found:
+                yield from self._followed(decision)
         yield from self._verdicts()
+
+    def _turn_of(self, waiting: tuple[int, int, int, int, float, Any]) -> tuple[int, int, int, int]:
+        """Looks come in the order of events, rules and scopes; of collapses, which begin together, the narrowest first."""
+        place, number, scope = waiting[:3]
+        is_collapse = number >= len(self.watches)
+        width = len(SCOPE_KINDS[KINDS[self.counter.scopes.kind[scope]]]) if is_collapse else 0
+        return place, number, -width, scope
+
+    def _look_into_collapse(self, watch: Collapse, scope: int, at: int, rung: int, look: Any) -> Iterator[Decision]:  # noqa: ANN401
+        """A collapse is acted on where no narrower or covering scope has been for the same reason."""
+        kind, codes = KINDS[self.counter.scopes.kind[scope]], self.counter.scopes.codes[scope]
+        is_told = any(
+            name == watch.rule.name and told >= rung and is_related(kind, codes, other, others)
+            for (name, other, others), told in self.told.items()
+        )
+        if is_told or self.causes.is_covered(kind, codes):
+            watch.again_at[scope] = int(look["hits"] * _MORE) + 1
+            return
+        watch.reached[scope] = rung
+        self.told[(watch.rule.name, kind, codes)] = rung
+        if guard_budget.SEVERITIES[rung] == "pause":
+            self.causes.stop(kind, codes)
+        hits, trials = int(look["since_hits"]), int(look["since_trials"])
+        low, high = (float(end[0]) for end in guard_limit.confidence_sequence(hits, trials, 0.05))
+        yield Decision(
+            place=at,
+            severity=guard_budget.SEVERITIES[rung],
+            rule=watch.rule,
+            kind=kind,
+            values=self._values_of(kind, codes),
+            hits=hits,
+            trials=trials,
+            evidence=float(np.exp(min(look["log_shift"], 700.0))),
+            low=low,
+            high=high,
+            detector="shift",
+            since_hits=hits,
+            since_trials=trials,
+        )
 
     def _look_into(  # all that is known of one look
         self,
@@ -243,6 +325,7 @@ class Guard:
             rule.tolerance,
             touched,
             at,
+            lambda narrower, codes: self._is_judged_by(rule, narrower, codes),
         )
         rest = guard_budget.severity(found.log_rest / limit_bound)
         if found.is_covered or (is_limit and rest < rung) or (not is_limit and found.log_rest <= 0):
@@ -250,7 +333,7 @@ class Guard:
             return
         watch.reached[scope] = rung
         told = (rule.name, found.kind, found.codes)
-        if self.told.get(told, 0) >= rung:
+        if max(self.told.get((name, found.kind, found.codes), 0) for name in self._same(watch)) >= rung:
             return
         self.told[told] = rung
         severity = guard_budget.SEVERITIES[rung]
@@ -273,6 +356,17 @@ class Guard:
             since_hits=0 if is_limit else int(look["since_hits"]),
             since_trials=0 if is_limit else int(look["since_trials"]),
         )
+
+    def _is_judged_by(self, rule: Rule, kind: str, codes: tuple[int, ...]) -> bool:
+        """Whether a tolerance that is set for a scope leaves it to a rule."""
+        return rule.provider is not None or self.admission.admits(rule, kind, self._values_of(kind, codes))
+
+    def _same(self, watch: Watch) -> list[str]:
+        """The rules whose word makes another of this rule's needless: of a provider's limit also those that count the same."""
+        if watch.rule.receiver is None and watch.rule.provider is None:
+            return [watch.rule.name]
+        outcomes = (watch.hit.removeprefix("ses_"), watch.trial.removeprefix("ses_"))
+        return [one.rule.name for one in self.watches if (one.hit, one.trial) in (outcomes, (watch.hit, watch.trial))]
 
     def _values_of(self, kind: str, codes: Sequence[int]) -> Values:
         return tuple(

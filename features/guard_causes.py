@@ -3,6 +3,7 @@
 Looked into only when a scope reaches a rung of the ladder, over all remembered deliveries, as they were at that event.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -83,9 +84,15 @@ class Causes:
         self.stopped = [one for one in self.stopped if (one.kind, one.codes) != (kind, codes)]
         self.stopped.append(Stopped(kind, codes, self._deliveries.seen))
 
-    def explain(self, look: Look, tolerance: float, touched: Touched, place: int) -> Found:
-        """Looks into one scope as of the event at a place of the last batch."""
-        if any(one.until == _NOW and _covers(one, look.kind, look.codes) for one in self.stopped):
+    def is_covered(self, kind: str, codes: Codes) -> bool:
+        """Whether a scope that is stopped covers the whole of a scope."""
+        return any(one.until == _NOW and _covers(one, kind, codes) for one in self.stopped)
+
+    def explain(
+        self, look: Look, tolerance: float, touched: Touched, place: int, may_be: Callable[[str, Codes], bool]
+    ) -> Found:
+        """Looks into one scope as of the event at a place of the last batch; `may_be` says which scopes may be the cause."""
+        if self.is_covered(look.kind, look.codes):
             return Found(look.kind, look.codes, 0, 0, -np.inf, is_covered=True)
         outcomes, codes, ordinals = self._deliveries.as_of(touched, place)
         is_trial = (outcomes >> OUTCOMES.index(look.trial)) & 1 == 1
@@ -103,9 +110,15 @@ class Causes:
         best = trials + 1
         for narrower in NARROWER[look.kind]:
             cause = _cause(look.kind, narrower, codes[rows], is_hit, tolerance)
-            if cause is not None and cause[2] < best:
+            if cause is not None and cause[2] < best and may_be(narrower, cause[0]):
                 kind, (chosen, hits, best) = narrower, cause
         return Found(kind, chosen, hits, trials if kind == look.kind else best, log_rest, is_covered=False)
+
+
+def is_related(kind: str, codes: Codes, other: str, others: Codes) -> bool:
+    """Whether one of two scopes may hold messages of the other: no dimension that both name tells them apart."""
+    both = set(SCOPE_KINDS[kind]) & set(SCOPE_KINDS[other])
+    return all(codes[DIMENSIONS.index(name)] == others[DIMENSIONS.index(name)] for name in both)
 
 
 def _covers(stopped: Stopped, kind: str, codes: Codes) -> bool:

@@ -56,8 +56,14 @@ _BITS: Final = {
 }
 _SENDING: Final = pa.array(["queued", "sent"])
 """Kinds by which a provider reports sending itself, before any outcome."""
-_WAIT_FOR: Final = {"bounced": "sent"}
+_WAIT_FOR: Final = {"bounced": "sent", "ses_bounced": "ses_sent"}
 _BOUNCES: Final = {"hard": _bits("bounced"), "block": _bits("bounced")}
+_HUMAN: Final = _bits("opened")
+_OPENS: Final = pa.array(["opened", "clicked", "replied"])
+_SES: Final = "ses"
+"""The provider that publishes limits of its own."""
+_OF_SES: Final = {_bits(name): _bits(f"ses_{name}") for name in ("sent", "delivered", "complained")}
+_HARD_OF_SES: Final = {"hard": _bits("ses_bounced")}
 
 
 class Codes:
@@ -92,6 +98,7 @@ NEEDED: Final = (
     "provider",
     "delivery_id",
     "bounce_class",
+    "is_machine",
     "recipient",
     *_OWN_DIMENSIONS,
     "delivery",
@@ -110,10 +117,7 @@ def arrivals(
     `reporting` holds the providers that report sending; those that turn out to do so are added.
     """
     is_mail = np.asarray(pc.fill_null(pc.equal(facts["channel"], "email"), fill_value=True))
-    bounced = _is(facts["kind"], "bounced")
-    told = _looked_up(facts["kind"], _BITS) | np.where(bounced, _looked_up(facts["bounce_class"], _BOUNCES), 0)
-    waits = bounced & _reports(facts, is_mail, reporting)
-    outcomes: NDArray[np.uint8] = np.where(waits, told & ~_bits("sent", "attempted"), told).astype(np.uint8)
+    outcomes = _outcomes(facts, is_mail, reporting)
     mail, address = (np.asarray(pc.fill_null(facts[name], 0), np.uint64) for name in ("mail", "address"))
     message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
@@ -131,6 +135,23 @@ def arrivals(
     for number, dimension in enumerate(DIMENSIONS):
         asked[number, wanted] = codes[dimension].of(_texts(whose, dimension), dimension)
     return Arrived(place, key[place], message[place], outcomes[place], asked[:, place])
+
+
+def _outcomes(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.uint16]:
+    """The bits of what each event says of its delivery."""
+    bounced = _is(facts["kind"], "bounced")
+    told = _looked_up(facts["kind"], _BITS) | np.where(bounced, _looked_up(facts["bounce_class"], _BOUNCES), 0)
+    is_human = np.asarray(pc.is_in(facts["kind"], _OPENS)) & ~_is_true(facts["is_machine"])
+    told |= np.where(is_human, _HUMAN, 0)
+    waits = bounced & _reports(facts, is_mail, reporting)
+    told = np.where(waits, told & ~_bits("sent", "attempted"), told)
+    of_ses = _is(facts["provider"], _SES)
+    if of_ses.any():
+        also = np.where(bounced, _looked_up(facts["bounce_class"], _HARD_OF_SES), 0)
+        for bit, own in _OF_SES.items():
+            also |= np.where(told & bit, own, 0)
+        told |= np.where(of_ses, also, 0)
+    return told.astype(np.uint16)
 
 
 def _reports(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.bool_]:
@@ -153,6 +174,10 @@ def _looked_up(column: pa.ChunkedArray, table: Mapping[str, int]) -> Ints:
     encoded = pc.dictionary_encode(column.combine_chunks())
     values = np.array([table.get(text, 0) for text in encoded.dictionary.to_pylist()] + [0], np.int64)
     return np.asarray(values[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)], np.int64)
+
+
+def _is_true(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(column, fill_value=False))
 
 
 def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
@@ -232,7 +257,7 @@ class Scopes:
         self.kind = arrays["kind"].tolist()
         self.codes = list(map(tuple, arrays["codes"].tolist()))
 
-    def find(self, kind: int, codes: Ints) -> Ints:
+    def find(self, kind: int, codes: NDArray[Any]) -> Ints:
         """The number of the scope of each delivery in a kind, from codes of shape (dimensions, deliveries); -1 for new ones."""
         direct = self._direct.get(kind)
         if direct is None:
@@ -271,13 +296,13 @@ _PAIR: Final = 2
 """Scopes of that many dimensions are found by hash, others directly by the code."""
 
 
-def _place(kind: int, codes: Ints) -> Ints:
+def _place(kind: int, codes: NDArray[Any]) -> Ints:
     """Where the number of a scope of at most one dimension stands; absent ones at 0."""
     own = SCOPE_KINDS[KINDS[kind]]
     return codes[DIMENSIONS.index(own[0])] + 1 if own else np.zeros(codes.shape[1], np.int64)
 
 
-def _scope_keys(kind: int, codes: Ints) -> Keys:
+def _scope_keys(kind: int, codes: NDArray[Any]) -> Keys:
     """A key of each combination of codes (-1 absent) in a kind."""
     key = np.full(codes.shape[1], kind + 1, np.uint64)
     for dimension in SCOPE_KINDS[KINDS[kind]]:

@@ -22,12 +22,25 @@ BEFORE: Final = -1
 KEPT: Final = 600_000
 """Keys of deliveries that are remembered at most, some 60 MB; at that number the older half is forgotten."""
 
-OUTCOMES: Final = ("sent", "delivered", "attempted", "bounced", "complained", "failed", "unsubscribed")
+OUTCOMES: Final = (
+    "sent",
+    "delivered",
+    "attempted",
+    "bounced",
+    "complained",
+    "failed",
+    "unsubscribed",
+    "opened",
+    "ses_sent",
+    "ses_delivered",
+    "ses_bounced",
+    "ses_complained",
+)
 """What is counted of a delivery, in the order of their bits."""
 _COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of")
 _MANY: Final = len(OUTCOMES)
 _ATTEMPTED: Final = OUTCOMES.index("attempted")
-_BIT: Final = np.arange(_MANY, dtype=np.uint8)[:, None]
+_BIT: Final = np.arange(_MANY, dtype=np.uint16)[:, None]
 DIMENSIONS: Final = ("campaign_id", "sender", "recipient_domain", "sequence_step", "variant")
 
 
@@ -41,8 +54,8 @@ class Arrived(NamedTuple):
     place: Ints
     delivery: Keys
     message: Keys
-    outcomes: NDArray[np.uint8]
-    codes: Ints
+    outcomes: NDArray[np.uint16]
+    codes: NDArray[np.int32]
 
     def part(self, start: int, stop: int) -> "Arrived":
         """Some of the events that follow one another."""
@@ -59,7 +72,7 @@ class Touched(NamedTuple):
     rows: Ints
     outcome_at: Ints
     known_at: Ints
-    codes: Ints
+    codes: NDArray[np.int32]
     ordinal: Ints
 
 
@@ -73,7 +86,7 @@ class Deliveries:
         self._used = 0
         self._keys = 0
         self._keys_of = np.zeros(1024, np.int32)
-        self._outcomes = np.zeros(1024, np.uint8)
+        self._outcomes = np.zeros(1024, np.uint16)
         self._named = np.zeros(1024, np.bool_)
         self._ordinal = np.zeros(1024, np.int64)
         self._codes = np.full((1024, len(DIMENSIONS)), -1, np.int32)
@@ -129,7 +142,7 @@ class Deliveries:
         self._used -= cut
         self._keys = int(self._keys_of[: self._used].sum())
 
-    def asks(self, keys: Keys, outcomes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def asks(self, keys: Keys, outcomes: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which events may change anything, and for which of them the dimensions are asked for.
 
         An event changes something when its delivery is new, or an outcome or a dimension of it is not known yet.
@@ -156,7 +169,7 @@ class Deliveries:
         codes = np.where(is_known, codes, np.where(known_at < NEVER, told, -1))
         known_at[is_known] = BEFORE
 
-        self._outcomes[rows] |= ((outcome_at < NEVER) << _BIT).sum(0).astype(np.uint8)
+        self._outcomes[rows] |= ((outcome_at < NEVER) << _BIT).sum(0).astype(np.uint16)
         self._codes[rows] = codes.T
         tried_at = outcome_at[_ATTEMPTED]
         tried_now = (tried_at >= 0) & (tried_at < NEVER)
@@ -165,10 +178,10 @@ class Deliveries:
         _to_places(known_at, arrived.place)
         return Touched(rows, outcome_at, known_at, codes, self._ordinal[rows])
 
-    def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], Ints]:
+    def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint16], NDArray[np.int32], Ints]:
         """(outcomes, codes, ordinals) of all rows as they were after the event at a place of the last batch."""
         outcomes, codes = self._outcomes[: self._used].copy(), self._codes[: self._used].copy()
-        outcomes[touched.rows] = ((touched.outcome_at <= place) << _BIT).sum(0).astype(np.uint8)
+        outcomes[touched.rows] = ((touched.outcome_at <= place) << _BIT).sum(0).astype(np.uint16)
         codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1).T
         return outcomes, codes, self._ordinal[: self._used]
 
@@ -230,7 +243,7 @@ class Deliveries:
         if wanted <= len(self._outcomes):
             return
         more = max(wanted, 2 * len(self._outcomes)) - len(self._outcomes)
-        self._outcomes = np.append(self._outcomes, np.zeros(more, np.uint8))
+        self._outcomes = np.append(self._outcomes, np.zeros(more, np.uint16))
         self._named = np.append(self._named, np.zeros(more, np.bool_))
         self._keys_of = np.append(self._keys_of, np.zeros(more, np.int32))
         self._ordinal = np.append(self._ordinal, np.zeros(more, np.int64))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from features.guard_limit import log_above, log_below
+from features.tolerances import PROVIDER_LIMITS
 
 SHARE: Final = 0.05
 """Of a scope's mail that goes out on probation: harm is a twentieth, and evidence comes twenty times slower."""
@@ -24,6 +25,8 @@ MATURE_HOURS: Final = {
     "complaints": 48.0,  # come when people read, most within two days
     "complaints_early": 48.0,
     "unsubscribes": 48.0,  # as complaints
+    **dict.fromkeys(("ses_bounces_review", "ses_bounces_pause"), 6.0),
+    **dict.fromkeys((rule.name for rule in PROVIDER_LIMITS if rule.hits == "complained"), 48.0),
     "negative_replies": 0.0,  # a reply is trial and hit in one
     "delivery_collapse": 0.0,  # trials count only when they are old enough
     "opens_collapse": 0.0,

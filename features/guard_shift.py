@@ -135,14 +135,19 @@ def old_hits_since(before: Ints, sums: Ints, clock: Ints, tolerance: float) -> I
     return np.asarray(sums[np.arange(len(clock))[:, None], MOMENT_LEVEL, known], np.int64)
 
 
-def evidence(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float) -> Found:
-    """The evidence of looks at (hits, trials) with `since` hits since each of the moments `before`."""
+def evidence(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float, most: float | None = None) -> Found:
+    """The evidence of looks at (hits, trials) with `since` hits since each of the moments `before`.
+
+    `most` is the highest constant rate that is granted to the claim of no change, the tolerance unless told. With 1 only a
+    change is evidence, however high the rate has been ever since.
+    """
+    ceiling = tolerance if most is None else most
     size = len(hits)
     total = np.full(size, -np.inf)
     best = np.zeros(size, np.int64)
-    look, moment = _worth(hits, trials, before, since, tolerance)
+    look, moment = _worth(hits, trials, before, since, tolerance, ceiling)
     if len(look):
-        each = _each(hits[look], trials[look], before[look, moment], since[look, moment], moment, tolerance)
+        each = _each(hits[look], trials[look], before[look, moment], since[look, moment], moment, tolerance, ceiling)
         seen, at = np.unique(look, return_inverse=True)
         dense = np.full((len(seen), MOMENTS), -np.inf)
         dense[at, moment] = each
@@ -153,7 +158,7 @@ def evidence(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: flo
     return Found(total, start, since[rows, best], trials - start)
 
 
-def _worth(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float) -> tuple[Ints, Ints]:
+def _worth(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float, most: float) -> tuple[Ints, Ints]:
     """Looks and moments that are harmful and whose evidence can reach the floor; by cheap bounds first."""
     after = trials[:, None] - before
     since = np.minimum(since, after)
@@ -168,12 +173,14 @@ def _worth(hits: Ints, trials: Ints, before: Ints, since: Ints, tolerance: float
     old_hit = hits[look] - hit
     old_miss = np.maximum((trials[look] - hits[look]) - miss, 0.0)
     bound = top + log_likelihood(old_hit, old_miss, old_hit / np.maximum(old_hit + old_miss, 1.0))
-    bound -= _best_constant(hits[look], trials[look], tolerance)
+    bound -= _best_constant(hits[look], trials[look], most)
     worth = bound + _log_moment_weight(before[look, moment], moment, tolerance) >= FLOOR
     return look[worth], moment[worth]
 
 
-def _each(hits: Ints, trials: Ints, before: Ints, since: Ints, moment: Ints, tolerance: float) -> Floats:
+def _each(  # one array for each fact of a moment
+    hits: Ints, trials: Ints, before: Ints, since: Ints, moment: Ints, tolerance: float, most: float
+) -> Floats:
     """The weighted log evidence of single moments."""
     plan = _plan(tolerance)
     hit = np.minimum(since, trials - before).astype(np.float64)
@@ -187,14 +194,14 @@ def _each(hits: Ints, trials: Ints, before: Ints, since: Ints, moment: Ints, tol
         ]
     )
     past = log_beta_mixture(old_hit, old_miss, 0.5, plan.prior_misses)
-    return past + now - _best_constant(hits, trials, tolerance) + _log_moment_weight(before, moment, tolerance)
+    return past + now - _best_constant(hits, trials, most) + _log_moment_weight(before, moment, tolerance)
 
 
-def _best_constant(hits: Ints, trials: Ints, tolerance: float) -> Floats:
-    """The highest log likelihood that a constant rate up to the tolerance gives."""
+def _best_constant(hits: Ints, trials: Ints, most: float) -> Floats:
+    """The highest log likelihood that a constant rate up to `most` gives."""
     hit = hits.astype(np.float64)
     miss = trials - hit
-    return log_likelihood(hit, miss, np.minimum(hit / np.maximum(trials, 1), tolerance))
+    return log_likelihood(hit, miss, np.minimum(hit / np.maximum(trials, 1), most))
 
 
 def _log_moment_weight(before: Ints, moment: Ints, tolerance: float) -> Floats:

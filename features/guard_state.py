@@ -12,7 +12,7 @@ from features.guard_causes import Stopped
 from features.guard_counts import Codes
 from features.guard_followup import FollowupState
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised when anything in the state changes its meaning; another version is made anew from the log."""
 
 Arrays = dict[str, NDArray[Any]]
@@ -30,13 +30,13 @@ class _Texts(msgspec.Struct, frozen=True):
     reporting: list[str | None]
     stopped: list[tuple[str, tuple[int, ...], int]]
     told: list[tuple[tuple[str, str, tuple[int, ...]], int]]
-    rules: list[tuple[str, float]]
+    rules: list[tuple[str, float, tuple[str, tuple[str, ...]] | None]]
     followups: FollowupState
 
 
 def dump(guard: Guard) -> Arrays:
     """The state as arrays; `texts` holds the rest as JSON."""
-    counter, watches = guard.counter, guard.watches
+    counter = guard.counter
     texts = _Texts(
         version=VERSION,
         seen=counter.deliveries.seen,
@@ -45,14 +45,14 @@ def dump(guard: Guard) -> Arrays:
         reporting=list(counter.reporting),
         stopped=[(one.kind, one.codes, one.until) for one in guard.causes.stopped],
         told=list(guard.told.items()),
-        rules=[(watch.rule.name, watch.rule.tolerance) for watch in watches],
+        rules=_rules(guard),
         followups=guard.followups.state,
     )
     arrays = {f"memory_{name}": array for name, array in counter.deliveries.dump().items()}
     arrays |= {f"scopes_{name}": array for name, array in counter.scopes.dump().items()}
     arrays["orders"] = guard.orders
-    for watch in watches:
-        arrays |= {f"rule_{watch.rule.name}_{name}": array for name, array in watch.dump().items()}
+    for number, watch in enumerate(guard.detectors):
+        arrays |= {f"rule{number}_{name}": array for name, array in watch.dump().items()}
     arrays["texts"] = np.frombuffer(msgspec.json.encode(texts), np.uint8)
     return arrays
 
@@ -63,7 +63,7 @@ def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
     if msgspec.json.decode(raw, type=_Version).version != VERSION:
         return False
     texts = msgspec.json.decode(raw, type=_Texts)
-    if texts.rules != [(w.rule.name, w.rule.tolerance) for w in guard.watches]:
+    if texts.rules != _rules(guard):
         return False
     counter = guard.counter
     counter.deliveries.load(_named(arrays, "memory_"), texts.seen)
@@ -74,12 +74,17 @@ def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
     guard.told = {(rule, kind, tuple(codes)): rung for (rule, kind, codes), rung in texts.told}
     guard.followups.state = texts.followups
     guard.orders, guard.ordered = arrays["orders"], texts.ordered
+    for number, one in enumerate(guard.detectors):
+        one.load(_named(arrays, f"rule{number}_"))
     for watch in guard.watches:
-        watch.load(_named(arrays, f"rule_{watch.rule.name}_"))
+        watch.admitted = len(counter.scopes) if len(watch.evidence) else 0
     return True
 
 
+def _rules(guard: Guard) -> list[tuple[str, float, tuple[str, tuple[str, ...]] | None]]:
+    """What decides whether a state fits: rules, their tolerances, and the scopes for which those are set."""
+    return [(one.rule.name, one.rule.tolerance, one.rule.scope) for one in guard.detectors]
+
+
 def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
-    # A rule's name may begin another's: "complaints", "complaints_early".
-    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return {name: array for name, array in own.items() if not name.startswith("early_")}
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

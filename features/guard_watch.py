@@ -23,9 +23,17 @@ OUTCOMES_OF: Final[Mapping[str, tuple[str, str]]] = {
     "complaints_early": ("complained", "delivered"),
     "failures": ("failed", "attempted"),
     "unsubscribes": ("unsubscribed", "delivered"),
+    "ses_bounces_review": ("ses_bounced", "ses_sent"),
+    "ses_bounces_pause": ("ses_bounced", "ses_sent"),
+    "ses_complaints_review": ("ses_complained", "ses_delivered"),
+    "ses_complaints_pause": ("ses_complained", "ses_delivered"),
+    "gmail_complaints_advice": ("complained", "delivered"),
+    "gmail_complaints_limit": ("complained", "delivered"),
+    "yahoo_complaints_advice": ("complained", "delivered"),
+    "yahoo_complaints_limit": ("complained", "delivered"),
 }
 """Rules that the running guard knows how to count."""
-_STATE: Final = ("evidence", "numbers", "is_numbered", "reached", "again_at")
+_STATE: Final = ("evidence", "numbers", "is_numbered", "is_mine", "reached", "again_at")
 _UNKNOWN: Final = np.iinfo(np.uint32).max
 _PLACES: Final = 32
 """Bits for the place of an event in its batch."""
@@ -37,6 +45,9 @@ class Looks(NamedTuple):
     looks: NDArray[np.void]
     scope: Ints
     at: Ints
+
+
+NO_LOOKS: Final = Looks(np.zeros(0, evidence.LOOK), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class ScopedTrials(NamedTuple):
@@ -75,25 +86,30 @@ class Watch:
         self.evidence = evidence.fresh(0)
         self.numbers = guard_numbers.unnumbered(0)
         self.is_numbered = np.zeros(0, np.bool_)
+        self.is_mine = np.zeros(0, np.bool_)
         self.reached = np.zeros(0, np.int8)
         self.again_at = np.zeros(0, np.int64)
         self.most = guard_budget.SEVERITIES.index(rule.most)
-        self.looks = _NONE
+        self.looks = NO_LOOKS
+        self.admitted = 0
         self.follows = next((one for one in before if _counts_the_same(one, self)), None)
 
     def grow(self, scopes: int) -> None:
-        """Makes room for scopes."""
+        """Makes room for scopes, as much as any other rule; all are watched unless somebody says otherwise in `is_mine`."""
         if scopes <= len(self.evidence):
             return
-        more = max(scopes, 2 * len(self.evidence), 256) - len(self.evidence)
+        more = max(256, 1 << (scopes - 1).bit_length()) - len(self.evidence)
         self.evidence = np.concatenate([self.evidence, evidence.fresh(more)])
         self.numbers = np.concatenate([self.numbers, guard_numbers.unnumbered(more)])
         self.is_numbered = np.append(self.is_numbered, np.zeros(more, np.bool_))
+        self.is_mine = np.append(self.is_mine, np.ones(more, np.bool_))
         self.reached = np.append(self.reached, np.zeros(more, np.int8))
         self.again_at = np.append(self.again_at, np.zeros(more, np.int64))
 
     def forget(self, scope: int) -> None:
         """Watches a scope anew."""
+        if scope >= len(self.evidence):
+            return
         self.evidence[scope] = np.zeros((), evidence.EVIDENCE)
         self.numbers[scope] = np.zeros((), guard_numbers.NUMBERS)
         self.is_numbered[scope] = False
@@ -112,15 +128,18 @@ class Watch:
     def follow(self) -> Looks:
         """The looks of the rule that counts the same, weighed by this rule's tolerance."""
         assert self.follows is not None  # noqa: S101 - asked for only then
-        looks, scope, at = self.follows.looks
-        looks = looks.copy()
+        self.looks = self.follows.looks
+        looks, scope, at = self._mine()
         looks["log_limit"] = guard_limit.log_above(looks["hits"], looks["trials"], self.rule.tolerance)
         return Looks(looks, scope, at)
 
     def take(self, trials: ScopedTrials, hits: Counted, seen: int) -> Looks:
         """Weighs a batch; gives the looks at hits. `seen` events came before the batch."""
-        key = np.sort(_key(hits.scope, hits.at))
-        order = np.argsort(_key(hits.scope, hits.at))
+        # The tolerances that are set for some scopes leave the others' rules a full count to follow.
+        mine = np.flatnonzero(self.is_mine[hits.scope]) if self.rule.scope else np.arange(len(hits.scope))
+        key = _key(hits.scope[mine], hits.at[mine])
+        order = mine[np.argsort(key)]
+        key = np.sort(key)
         scope, at, ordinal = (array[order].astype(np.int64) for array in (hits.scope, hits.at, hits.ordinal))
         heads = np.flatnonzero(np.diff(scope, prepend=-1))
         had = self.evidence["trials"].astype(np.int64)
@@ -147,7 +166,13 @@ class Watch:
         some = np.flatnonzero(trials.counts)
         self.evidence["trials"][some] = had[some] + trials.counts[some]
         self.looks = Looks(looks, scope[looks["event"]], at[looks["event"]])
-        return self.looks
+        return self._mine()
+
+    def _mine(self) -> Looks:
+        """The looks at scopes that the rule watches."""
+        mine = np.flatnonzero(self.is_mine[self.looks.scope])
+        looks, scope, at = self.looks
+        return Looks(looks[mine], scope[mine], at[mine])
 
     def _number(self, heads: Ints, key: Ints, trials: ScopedTrials, first: Ints, seen: int) -> None:
         """From their first hit on, scopes know which trials are new; those before count as old.
@@ -162,32 +187,29 @@ class Watch:
         self.is_numbered[scope] = True
 
 
-_NONE: Final = Looks(np.zeros(0, evidence.LOOK), np.empty(0, np.int64), np.empty(0, np.int64))
-
-
 def _counts_the_same(one: Watch, other: Watch) -> bool:
-    """Whether a rule needs no evidence of its own: the hits and trials of another tell."""
-    return (one.hit, one.trial) == (other.hit, other.trial) and other.rule.detectors == ("limit",)
+    """Whether a rule needs no evidence of its own: the hits and trials of another, that watches all scopes, tell."""
+    watches_all = one.rule.scope is None and one.rule.receiver is None and one.follows is None
+    return (one.hit, one.trial) == (other.hit, other.trial) and watches_all and other.rule.detectors == ("limit",)
 
 
-def weigh(watches: Sequence[Watch], counts: Mapping[str, Counted], scopes: int, seen: int) -> list[Looks]:
+def weigh(watches: Sequence[Watch], counts: Mapping[str, Counted], seen: int) -> list[Looks]:
     """The looks of each rule at a batch; trials are sorted once for the rules that count them."""
-    for watch in watches:
-        watch.grow(scopes)
-    size = len(watches[0].evidence) if watches else 0
+    size = max((len(watch.evidence) for watch in watches), default=0)
     is_wanted: dict[int, NDArray[np.bool_]] = {}
+    trials_of: dict[int, ScopedTrials] = {}
     for watch in watches:
         wanted = is_wanted.setdefault(id(counts[watch.trial]), np.zeros(size, np.bool_))
-        if watch.follows is None:
+        if watch.follows is None and len(watch.evidence):
             wanted |= watch.is_numbered
             wanted[counts[watch.hit].scope] = True
-    trials = {
-        id(counts[watch.trial]): ScopedTrials.of(counts[watch.trial], is_wanted[id(counts[watch.trial])])
-        for watch in {id(counts[watch.trial]): watch for watch in watches}.values()
-    }
-    return [
-        watch.follow()
-        if watch.follows is not None
-        else watch.take(trials[id(counts[watch.trial])], counts[watch.hit], seen)
-        for watch in watches
-    ]
+    found = []
+    for watch in watches:
+        counted = counts[watch.trial]
+        if not len(watch.evidence):
+            found.append(NO_LOOKS)
+            continue
+        if id(counted) not in trials_of:
+            trials_of[id(counted)] = ScopedTrials.of(counted, is_wanted[id(counted)])
+        found.append(watch.follow() if watch.follows else watch.take(trials_of[id(counted)], counts[watch.hit], seen))
+    return found

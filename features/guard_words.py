@@ -13,6 +13,16 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "complaints_early": "complaints among messages delivered",
     "failures": "rejected or failed messages among attempts",
     "unsubscribes": "unsubscribes among messages delivered",
+    "delivery_collapse": "messages sent that did not arrive in four hours",
+    "opens_collapse": "messages delivered that nobody opened in two days",
+    "ses_bounces_review": "hard bounces among messages sent through Amazon SES",
+    "ses_bounces_pause": "hard bounces among messages sent through Amazon SES",
+    "ses_complaints_review": "complaints among messages delivered through Amazon SES",
+    "ses_complaints_pause": "complaints among messages delivered through Amazon SES",
+    "gmail_complaints_advice": "complaints among messages delivered at Gmail",
+    "gmail_complaints_limit": "complaints among messages delivered at Gmail",
+    "yahoo_complaints_advice": "complaints among messages delivered at Yahoo",
+    "yahoo_complaints_limit": "complaints among messages delivered at Yahoo",
 }
 _DEEDS: Final = {"warn": "nothing is stopped yet", "slow": "slowed down", "pause": "stopped"}
 

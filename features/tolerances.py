@@ -19,7 +19,8 @@ class Rule:
 
     `tolerance` is the highest rate that is no harm. `most` is the highest severity the rule may reach. `receiver` and
     `provider` narrow it to recipients at one mailbox provider or to mail sent through one provider. `mature_hours` above 0
-    says that hits are outcomes that did not come, so that trials count only when they are so old.
+    says that hits are outcomes that did not come, so that trials count only when they are so old. `scope` (kind and values)
+    says that the tolerance is one that somebody has set for that scope.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Rule:
     receiver: str | None = None
     provider: str | None = None
     mature_hours: int = 0
+    scope: tuple[str, tuple[str, ...]] | None = None
 
 
 _SES: Final = (

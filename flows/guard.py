@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -30,11 +30,9 @@ from features.columns import Decoder
 from features.guard import Guard
 from features.guard_counts import NEEDED, SCOPE_KINDS
 from features.guard_state import dump, load
-from features.tolerances import DEFAULT_RULES, Rule
 from flows.guard_commands import Outcome, decided, measured_row, suppressions
 from flows.guard_feed import OWN, GuardBatch, of_events
 from flows.guard_heeding import Heeded, Heedings
-from outpulse.settings import GuardSettings
 from schemas.events import Command, CommandAction, Stream
 from schemas.failures import BadEvent
 
@@ -44,15 +42,6 @@ _SNAPSHOT: Final = "state.npz"
 _SNAPSHOT_SECONDS: Final = 20.0
 """What a crash costs at most is read again at some 300,000 events a second."""
 _LOG: Final = logging.getLogger("outpulse.flows")
-
-
-def rules_of(settings: GuardSettings) -> list[Rule]:
-    """The default rules as the settings change them."""
-    return [
-        replace(rule, tolerance=settings.tolerances.get(rule.name, rule.tolerance))
-        for rule in DEFAULT_RULES
-        if rule.name not in settings.off
-    ]
 
 
 @dataclass(frozen=True)

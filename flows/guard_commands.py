@@ -16,6 +16,7 @@ from features.guard import Decision
 from features.guard_followup import Measured
 from features.guard_probation import SHARE
 from features.guard_words import impact_words, percent, why
+from features.tolerances import PROVIDER_LIMITS
 from schemas.events import Command, CommandAction, Detector, ResultRow
 from schemas.identifiers import external_id, uuid7_of
 from schemas.instants import from_epoch_ms, parse_ms
@@ -27,6 +28,13 @@ _TRIGGERS: Final[Mapping[str, OptimizationTrigger]] = {
     "complaints": OptimizationTrigger.POOR_ENGAGEMENT,
     "complaints_early": OptimizationTrigger.POOR_ENGAGEMENT,
     "unsubscribes": OptimizationTrigger.POOR_ENGAGEMENT,
+    "delivery_collapse": OptimizationTrigger.LOW_PERFORMANCE,
+    "opens_collapse": OptimizationTrigger.POOR_ENGAGEMENT,
+    "ses_bounces_review": OptimizationTrigger.HIGH_BOUNCE,
+    "ses_bounces_pause": OptimizationTrigger.HIGH_BOUNCE,
+    **dict.fromkeys(
+        (rule.name for rule in PROVIDER_LIMITS if rule.hits == "complained"), OptimizationTrigger.POOR_ENGAGEMENT
+    ),
 }
 _SHARES: Final = {"warn": 1.0, "pause": 0.0, "resume": 1.0}
 _REASONS: Final = {"unsubscribed": "unsubscribed", "complained": "complained", "bounced": "hard bounce"}

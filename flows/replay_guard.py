@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from control.commands import record_of
 from eventlog import Log
-from features.guard import Guard
-from flows.guard import WatchEvents, rules_of
+from flows.guard import WatchEvents
+from flows.guard_rules import guard_of
 from outpulse.settings import GuardSettings
 from schemas.events import Stream
 from sinks.commands import pause_row
@@ -24,7 +24,7 @@ class ReplayGuard:
 
     def __init__(self, settings: GuardSettings, live: Log | None = None) -> None:
         self._watch = WatchEvents(
-            Guard(rules_of(settings), settings.alpha, probation_after_hours=settings.probation_after_hours),
+            guard_of(settings),
             slow_share=settings.slow_share,
             by=BY,
             suppresses=live is not None,

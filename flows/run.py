@@ -8,23 +8,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from adapters import REGISTRY, Adapter, mailbox
-from adapters.mapped import mapped_adapters
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
+
+from adapters import REGISTRY, Adapter, mailbox
+from adapters.mapped import mapped_adapters
 from eventlog import Log
-from features.guard import Guard
+from flows import delivery, guard, normalize, replies
 from flows.connectors import CallSink, Ending, RawSource, WorkSource
 from flows.guard_feed import GuardBatch, GuardFeed
+from flows.guard_rules import guard_of
 from flows.reply_feed import ReplyBatch, ReplyFeed
 from flows.reply_lock import RepliesLock
 from flows.writer import Writer
+from outpulse.settings import Settings
 from schemas.failures import OutpulseError, SettingsError
 from sinks.lake import Lake
-
-from flows import delivery, guard, normalize, replies
-from outpulse.settings import Settings
 
 NAMES: Final = ("normalize", "guard", "replies", "delivery")
 TOGETHER: Final = ("normalize", "guard", "delivery")
@@ -122,10 +122,7 @@ def _add_guard(
 ) -> guard.GuardStep:
     """Adds the guard, from its snapshot on."""
     chosen = settings.guard
-    watch = guard.WatchEvents(
-        Guard(guard.rules_of(chosen), chosen.alpha, probation_after_hours=chosen.probation_after_hours),
-        slow_share=chosen.slow_share,
-    )
+    watch = guard.WatchEvents(guard_of(chosen), slow_share=chosen.slow_share)
     step = guard.GuardStep(log, watch, home)
     feed = GuardFeed(log, step.positions, ending.stopping.is_set, step.heedings, follow=follow)
 

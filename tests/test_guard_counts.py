@@ -27,7 +27,7 @@ KIND_SAYS: dict[str, set[str]] = {
     "rejected": {"attempted", "failed"},
     "failed": {"attempted", "failed"},
     "delivered": {"sent", "attempted", "delivered"},
-    "opened": {"sent", "attempted", "delivered"},
+    "opened": {"sent", "attempted", "delivered", "opened"},
     "complained": {"sent", "attempted", "delivered", "complained"},
     "unsubscribed": {"sent", "attempted", "delivered", "unsubscribed"},
     "meeting_booked": set(),
@@ -57,6 +57,8 @@ def histories(draw: st.DrawFn) -> list[Event]:
             event["delivery_id"] = f"d{who}"
         if draw(st.integers(0, 2)):
             event["message_id"] = f"m{who}"
+        if kind == "opened":
+            event["is_machine"] = draw(st.sampled_from([True, False, None]))
         if kind == "bounced":
             event["bounce_class"] = draw(st.sampled_from(["hard", "block", "soft", None]))
         about = {
@@ -104,21 +106,28 @@ class Recount:
         if event["kind"] in {"queued", "sent"}:
             self.reporting.add(event["provider"])
         waits = event["kind"] == "bounced" and event["provider"] in self.reporting
-        for outcome in says(event) - ({"sent", "attempted"} if waits else set()):
+        for outcome in says(event) - ({"sent", "attempted", "ses_sent"} if waits else set()):
             delivery["outcomes"].setdefault(outcome, place)
         for kind, wanted in SCOPE_KINDS.items():
             if set(wanted) <= set(delivery["values"]):
                 known = max((delivery["known"][dimension] for dimension in wanted), default=-1)
                 chosen = tuple(delivery["values"][dimension] for dimension in wanted)
                 for outcome, at in delivery["outcomes"].items():
-                    sent = delivery["outcomes"].get("sent") if outcome == "bounced" else -1
+                    waits_for = outcome.replace("bounced", "sent")
+                    sent = delivery["outcomes"].get(waits_for) if outcome.endswith("bounced") else -1
                     if sent is not None and max(at, known, sent) == place:
                         yield place, outcome, kind, chosen
 
 
 def says(event: Event) -> set[str]:
     also = BOUNCE_SAYS[event.get("bounce_class")] if event["kind"] == "bounced" else set()
-    return KIND_SAYS[event["kind"]] | also
+    said = KIND_SAYS[event["kind"]] | also
+    if event.get("is_machine"):
+        said = said - {"opened"}
+    if event["provider"] != "ses":
+        return said
+    of_ses = {"sent", "delivered", "complained"} | ({"bounced"} if event.get("bounce_class") == "hard" else set())
+    return said | {f"ses_{one}" for one in said & of_ses}
 
 
 def recount(events: list[Event]) -> list[Line]:
