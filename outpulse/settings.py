@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+
 from schemas.failures import SettingsError
 
 DEFAULT_HOME: Final = Path(".outpulse")
@@ -35,10 +36,16 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[dashboard]`: where the Streamlit pages are served."""
+    """`[dashboard]`: where the Streamlit pages are served, and who may do what.
+
+    With `login` people log in by the OpenID provider that HOME/dashboard-login.toml names; those whose address is among
+    `operators` may pause, resume and correct, others only look. Without it the pages are for this machine alone.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8501
+    login: bool = False
+    operators: list[str] = []
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,6 +197,7 @@ _LONGEST_HOURS: Final = 8760
 class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[guard]`: rules that are `off`, other `tolerances` by the rule's name (rates above 0, below 1).
 
+    `scopes` holds tolerances of single scopes, such as `"campaign:autumn" = {bounces = 0.08}`; they hold inside them too.
     `alpha` is the probability at most that a rule ever pauses any healthy scope; `slow_share` what a slowed scope may
     still send, 0..1; `probation_after_hours` in event time after which what the guard paused goes on with a twentieth of its
     mail, judged anew (0: never by itself); `replay` whether replayed files are watched too (with `--live` they always are).
@@ -197,16 +205,18 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     off: list[str] = []
     tolerances: dict[str, float] = {}
+    scopes: dict[str, dict[str, float]] = {}
     alpha: float = 0.01
     slow_share: float = 0.25
-    replay: bool = False
+    replay: bool = True
     probation_after_hours: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.probation_after_hours <= _LONGEST_HOURS:
             raise ValueError(f"`probation_after_hours` is valid from 0 to {_LONGEST_HOURS}")
-        if not all(0 < rate < 1 for rate in (self.alpha, self.slow_share, *self.tolerances.values())):
-            raise ValueError("`alpha`, `slow_share` and `tolerances` are rates above 0 and below 1")
+        special = [rate for rates in self.scopes.values() for rate in rates.values()]
+        if not all(0 < rate < 1 for rate in (self.alpha, self.slow_share, *self.tolerances.values(), *special)):
+            raise ValueError("`alpha`, `slow_share`, `tolerances` and those of `scopes` are rates above 0 and below 1")
 
 
 class LlmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
