@@ -8,7 +8,10 @@ The tree (who catches what):
     ├── LogError                  the log cannot be written or read
     ├── LakeError                 the lake cannot be written or read
     │   ├── LakeLocked            another process is the writer
+    │   ├── QueryRefused          a reader's statement that may not run
+    │   ├── QueryStopped          a reader's statement that ran too long or grew too large
     │   └── LakeTooNew            written by a newer release
+    ├── WeightsError              shipped weights of a model are damaged
     └── HomeError                 the home folder is unusable (read-only, full, of another kind)
 
 An event that cannot be used is never an exception outside its decoder: it is a `DeadLetter`.
@@ -72,6 +75,14 @@ class LakeTooNew(LakeError):  # noqa: N818 - reads as the state it names
     """The lake was written by a newer release."""
 
 
+class QueryRefused(LakeError):  # noqa: N818 - reads as what happened
+    """A statement that does more than read the lake, or none that the database understands."""
+
+
+class QueryStopped(LakeError):  # noqa: N818 - reads as what happened
+    """A statement that took more time or memory than it may."""
+
+
 class HomeError(OutpulseError):
     """The home folder cannot be used."""
 
@@ -82,3 +93,7 @@ class BadEvent(ValueError):  # noqa: N818 - it becomes a dead letter, never an e
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class WeightsError(OutpulseError):
+    """A file of weights is not the one that the project was released with."""
