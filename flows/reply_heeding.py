@@ -13,13 +13,14 @@ from eventlog import Record, Stored
 from features.replies.drift import AgreementWatch
 from features.replies.understanding import Correction, ReplyInput
 from flows.reply_models import NAME, ModelShelf
-from flows.reply_rows import commands_of, corrected, input_of, label_of, value_of
+from flows.reply_rows import commands_of, corrected, input_of
 from flows.reply_second_opinion import Opinion
 from flows.reply_state import Pair, ReplyState
 from schemas.events import Command, Feedback, Lesson, ResultRow, Stream
 from schemas.failures import DeadLetter
 from schemas.identifiers import external_id, uuid7_of
 from schemas.instants import to_epoch_ms
+from schemas.labels import FORGET, LESSONS, MODEL, label_of, value_of
 from schemas.records import FeedbackRow, ModelRow
 from schemas.tables import (
     AiLearningEvent,
@@ -29,10 +30,6 @@ from schemas.tables import (
     ResponseIntelligence,
 )
 
-LESSONS: Final = "lessons"
-MODEL: Final = "model"
-FORGET: Final = "forget"
-"""Fields of feedback that are about no reading."""
 UNUSABLE: Final = "feedback unusable"
 """The reason of a dead letter."""
 _DECODE: Final = msgspec.json.Decoder(Feedback).decode

@@ -111,7 +111,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Writes arrays at once whole or not at all."""
     making = path.with_name(f"{path.name}.making-{os.getpid()}")
     with making.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type] # the stub takes any keyword for its own
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
     making.replace(path)

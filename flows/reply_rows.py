@@ -16,6 +16,7 @@ from flows.reply_state import Pair, person_of
 from schemas.events import Command, CommandAction, Event
 from schemas.identifiers import uuid7_of
 from schemas.instants import from_epoch_ms, parse_ms
+from schemas.labels import EXTRACTED, LABELS
 from schemas.tables import (
     Intent,
     InterestLevel,
@@ -28,68 +29,10 @@ from schemas.tables import (
 
 UNSUBSCRIBED: Final = "unsubscribed by reply"
 """The reason of a suppression."""
-LABELS: Final[Mapping[str, str]] = {
-    "intent": "intent_classification",
-    "sentiment_score": "sentiment_score",
-    "urgency_level": "urgency_level",
-    "next_action": "next_action_required",
-    "language": "language",
-    "objection_type": "objection_type",
-}
-"""What people may correct, and the column that shows it; also anything in `EXTRACTED`."""
-EXTRACTED: Final = (
-    "resume_date",
-    "referred_name",
-    "referred_email",
-    "proposed_times",
-    "competitor",
-    "objection_type",
-)
-"""The keys of `extracted`, in this order."""
-_VALID: Final[Mapping[str, Any]] = {
-    "intent": Intent,
-    "sentiment_score": float,
-    "urgency_level": Urgency,
-    "next_action": NextAction,
-    "language": str,
-    "objection_type": ObjectionType | None,
-    "resume_date": str | None,
-    "referred_name": str | None,
-    "referred_email": str | None,
-    "proposed_times": list[str] | None,
-    "competitor": str | None,
-}
 _GONE: Final = frozenset({"left_company", "mailbox_moved", "mailbox_full", "non_delivery"})
 """Machines whose word is final: nobody reads there."""
 _STOPPED: Final = "replied"
 _QUARTER: Final = 7
-
-
-def label_of(field: str) -> str | None:
-    """The label that a field of feedback names, by its own name or its column's; None where there is no such."""
-    by_column = {column: label for label, column in LABELS.items()}
-    name = by_column.get(field, field)
-    return name if name in _VALID else None
-
-
-def value_of(label: str, told: object) -> Any:  # noqa: ANN401 - of any label
-    """A label's value from text or JSON.
-
-    Raises:
-        ValueError: not a value of the label, with what is valid.
-    """
-    given = None if told == "" else told
-    if label == "proposed_times" and isinstance(given, str):
-        given = [part.strip() for part in given.split("\n") if part.strip()]
-    try:
-        found = msgspec.convert(given, _VALID[label], strict=False)
-    except msgspec.ValidationError:
-        valid = getattr(_VALID[label], "__members__", None)
-        shown = ", ".join(member.value for member in _VALID[label]) if valid else "see docs/replies.md"
-        raise ValueError(f"{label} is {str(told)[:80]!r}, valid are {shown}") from None
-    if label == "sentiment_score" and not -1 <= found <= 1:
-        raise ValueError(f"{label} is {found}, valid is -1 to 1")
-    return found
 
 
 def input_of(pair: Pair, context: tuple[str, ...] = ()) -> ReplyInput:
@@ -171,11 +114,11 @@ def corrected(row: ResponseIntelligence, labels: Mapping[str, Any], offset: int)
     """A reading with what a person said put in; the person has seen it, so it waits for nobody."""
     changes: dict[str, Any] = {LABELS[name]: value for name, value in labels.items() if name in LABELS}
     told = msgspec.json.decode(row.extracted or "{}") | {n: v for n, v in labels.items() if n in EXTRACTED}
-    intent = changes.get("intent_classification", row.intent_classification)
-    if intent is not row.intent_classification:
+    intent: Intent | None = changes.get("intent_classification", row.intent_classification)
+    if intent is not None and intent is not row.intent_classification:
         if "next_action" not in labels:
             changes["next_action_required"] = _USUAL[intent]
-        changes["priority"] = priority(intent, changes.get("urgency_level") or row.urgency_level or Urgency.MEDIUM)
+        changes["priority"] = priority(intent, str(changes.get("urgency_level") or row.urgency_level))
         if intent is not Intent.OBJECTION and "objection_type" not in labels:
             changes["objection_type"] = told["objection_type"] = None
     action = changes.get("next_action_required", row.next_action_required)

@@ -14,9 +14,9 @@ from urllib.request import Request, urlopen
 import msgspec
 
 from features.replies.understanding import INTENTS, NEXT_ACTIONS, URGENCY_LEVELS
-from flows.reply_rows import label_of, value_of
 from flows.reply_state import Pair
 from outpulse.settings import LlmSettings
+from schemas.labels import value_of
 from schemas.tables import ResponseIntelligence
 
 _THREADS: Final = 2
@@ -142,4 +142,4 @@ def labels_in(text: str) -> dict[str, Any]:
     given: Mapping[str, Any] = {name: told[name] for name in _LABELS if told.get(name) is not None}
     if "intent" not in given:
         raise ValueError("no intent")
-    return {name: value_of(label_of(name) or name, value) for name, value in given.items()}
+    return {name: value_of(name, value) for name, value in given.items()}

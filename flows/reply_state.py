@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,7 @@ CREATE INDEX IF NOT EXISTS replies_id ON replies (event_id);
 CREATE TABLE IF NOT EXISTS agreements (place INTEGER PRIMARY KEY, agreed INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (version TEXT PRIMARY KEY, file TEXT NOT NULL, made INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS asks (key TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS judged (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, hostile INTEGER NOT NULL);
 """
 _EARLIER: Final = 3
 """Messages of a conversation that are given to the model as context."""
@@ -101,6 +102,11 @@ class ReplyState:
         """Notes a single fact."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
+    def told_models(self) -> list[dict[str, Any]]:
+        """The rows of table `models` that were made, oldest first."""
+        query = "SELECT value FROM meta WHERE name LIKE 'model %' ORDER BY rowid"
+        return [msgspec.json.decode(row[0]) for row in self._db.execute(query).fetchall()]
+
     def add_event(self, event: Event) -> list[Pair]:
         """Notes a replied event; the pair that it completes. A copy changes nothing."""
         row = (event_name(event), event.event_id, person_of(event), event.occurred_at, event.contact_id, _PACK(event))
@@ -154,6 +160,16 @@ class ReplyState:
             if reply is not None:
                 found.append((Pair(key, _EVENT(event), reply), _ROW(reading)))
         return found
+
+    def note_judged(self, key: str, *, hostile: bool) -> None:
+        """Notes that a reply counts for the guard, in the order in which replies are read."""
+        self._db.execute("INSERT OR IGNORE INTO judged (key, hostile) VALUES (?, ?)", (key, int(hostile)))
+
+    def judged(self) -> Iterator[tuple[Event, bool]]:
+        """The events of replies that count for the guard, in that order, and whether they are hostile."""
+        query = "SELECT event, hostile FROM judged JOIN events USING (key) ORDER BY place"
+        for event, hostile in self._db.execute(query):
+            yield _EVENT(event), bool(hostile)
 
     def ask(self, key: str) -> None:
         """Notes that a second opinion on a reply is wanted."""

@@ -17,6 +17,7 @@ from gateway.asgi import Receive, Scope, Send
 from gateway.commit import GroupCommit
 from gateway.control import Control
 from gateway.events import Events
+from gateway.feedback import FeedbackDoor
 from gateway.health import check
 from gateway.metrics import Metrics
 from gateway.pages import DOCS_PAGE, SECURITY_SCHEMES, hot_paths
@@ -33,7 +34,7 @@ def wall_clock_ms() -> int:
 
 
 class Gateway(FastAPI):
-    """FastAPI for the routes that are asked for now and then; /webhooks, /events and /control go past it.
+    """FastAPI for the routes that are asked for now and then; /webhooks, /events, /feedback and /control go past it.
 
     `commit` is where routes append: 2xx only after its `append` has returned.
     """
@@ -41,6 +42,7 @@ class Gateway(FastAPI):
     commit: GroupCommit
     provider_door: Webhooks
     events_door: Events
+    feedback_door: FeedbackDoor
     control_door: Control
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,9 @@ class Gateway(FastAPI):
                 return
             if path == "/events":
                 await self.events_door(scope, receive, send)
+                return
+            if path == "/feedback":
+                await self.feedback_door(scope, receive, send)
                 return
             if path == "/control" or path.startswith("/control/"):
                 await self.control_door(scope, receive, send)
@@ -99,6 +104,7 @@ def build(
         REGISTRY, settings, commit, metrics, clock, demo=demo, amazon=Amazon(fetch), arrivals=arrivals, hooks=hooks
     )
     app.events_door = Events(settings, commit, metrics, clock, demo=demo)
+    app.feedback_door = FeedbackDoor(settings, commit, metrics, clock, demo=demo)
     app.control_door = Control(settings, log, metrics)
     _add_pages(app, log, metrics)
     return app

@@ -97,6 +97,28 @@ def _get(summary: str, parameters: list[dict[str, Any]], responses: dict[str, An
     return {"get": told}
 
 
+_CORRECTION: Final = {
+    "type": "object",
+    "required": ["event_id", "field", "new_value"],
+    "properties": {name: {"type": "string"} for name in ("event_id", "field", "new_value", "given_by", "given_at")},
+    "description": "What a person says of one label of one reply, such as field `intent`.",
+}
+
+
+def _feedback_path() -> dict[str, Any]:
+    """The route for corrections of readings."""
+    schema = {"oneOf": [_CORRECTION, {"type": "array", "items": _CORRECTION}]}
+    refused = {"_401": "missing or wrong bearer token", "_403": "no [gateway] token is set", "_413": "over 4 MiB"}
+    refused |= {"_422": "no item is usable", "_503": "the log cannot be written; see Retry-After"}
+    taken = {"description": "on disk; items not taken by place and reason"}
+    return {
+        "summary": "Corrections of how replies were read: one object, an array, or NDJSON",
+        "security": [{"token": []}],
+        "requestBody": {"content": {"application/json": {"schema": schema}}},
+        "responses": _answers(**refused) | {"202": taken | {"content": {"application/json": {"schema": _ANSWER}}}},
+    }
+
+
 def hot_paths(providers: Iterable[str]) -> dict[str, Any]:
     """OpenAPI's `paths` of the routes that FastAPI does not serve."""
     names = sorted(providers)
@@ -124,6 +146,7 @@ def hot_paths(providers: Iterable[str]) -> dict[str, Any]:
                 "responses": _answers(_200="it does", _404="unknown provider"),
             },
         },
+        "/feedback": {"post": _feedback_path()},
         "/events": {
             "post": {
                 "summary": "Canonical events and replies: one object, an array, or NDJSON",

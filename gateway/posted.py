@@ -65,7 +65,7 @@ def read(body: bytes, received_at: str) -> Posted:
         TooManyItems: more than `MAX_ITEMS`.
     """
     try:
-        items = _split(body.removeprefix(_BOM))
+        items = split(body.removeprefix(_BOM))
     except BadEvent as bad:
         return Posted(rejected=[Refusal(0, bad.reason)])
     if len(items) > MAX_ITEMS:
@@ -93,7 +93,7 @@ def read(body: bytes, received_at: str) -> Posted:
     return Posted(len(items) - len(rejected), events, replies, rejected)
 
 
-def _split(body: bytes) -> list[bytes] | list[msgspec.Raw]:
+def split(body: bytes) -> list[bytes] | list[msgspec.Raw]:
     """The items as JSON texts.
 
     Raises:

@@ -278,6 +278,35 @@ def suppressions(home: Home, action: str, as_json: bool, **options: Any) -> int:
     return run_suppressions(home, action, Options(as_json=as_json, **options))
 
 
+@verb("replies")
+@click.argument("action", type=click.Choice(["classify", "learn", "evaluate"]))
+@click.argument("file")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="classify: write here [standard output].")
+@who_option
+@json_option
+def replies(home: Home, action: str, file: str, output: Path | None, by: str | None, as_json: bool) -> int:  # noqa: FBT001
+    """Understand the replies of FILE (JSON lines, - for standard input), learn from labelled ones, or score on them."""
+    if action == "learn":
+        from outpulse.teaching import run_learn
+
+        return run_learn(home, file, by=by)
+    from outpulse.replying import run_classify, run_evaluate
+
+    return run_classify(home, file, output) if action == "classify" else run_evaluate(home, file, as_json=as_json)
+
+
+@verb("models")
+@click.argument("action", type=click.Choice(["list", "rollback"]), default="list")
+@click.argument("version", required=False)
+@who_option
+@json_option
+def models(home: Home, action: str, version: str | None, by: str | None, as_json: bool) -> int:  # noqa: FBT001 - a flag
+    """Show the versions of the model that understands replies, or go back to one."""
+    from outpulse.teaching import run_models
+
+    return run_models(home, action, version, by=by, as_json=as_json)
+
+
 @verb("provider")
 @click.argument("name")
 @json_option

@@ -22,7 +22,7 @@ class AgreementWatch:
     def _detector(self) -> Any:  # noqa: ANN401 - River has no types for it
         from river.drift import ADWIN  # noqa: PLC0415 - takes seconds, and most homes never need it
 
-        return ADWIN(delta=_DELTA)
+        return ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
 
     def add(self, *, agreed: bool) -> bool:
         """Takes in the next; True when the rate of agreement has changed."""

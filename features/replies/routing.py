@@ -55,16 +55,18 @@ _RANK: Final = re.compile(
     re.IGNORECASE,
 )
 _LEGAL: Final = re.compile(
-    r"\b(?:lawyers?|attorneys?|solicitors?|legal (?:action|department|team|counsel)|sue|lawsuit|cease and desist|gdpr|dsgvo|rgpd|"
-    r"avg-klacht|anwalt\w*|rechtsanw\w+|abmahnung\w*|unterlassung\w*|avocat\w*|mise en demeure|plainte|cnil|abogad\w+|"
-    r"demanda|denuncia\w*|aepd|advogad\w+|processo judicial|lgpd|avvocat\w+|diffida|garante|advocaat|juridisch\w*|"
-    r"prawnik\w*|rodo|uodo|advokat\w*|datainspektionen|integritetsskyddsmyndigheten|data protection (?:authority|officer))\b|"
+    r"\b(?:lawyers?|attorneys?|solicitors?|legal (?:action|department|team|counsel)|sue you|lawsuit|cease and desist|"
+    r"gdpr (?:complaint|request|violation|breach)|avg-klacht|anwalt\w*|rechtsanw\w+|abmahnung\w*|unterlassung\w*|"
+    r"avocat\w*|mise en demeure|plainte|cnil|abogad\w+|demanda judicial|denunciar\w*|aepd|"
+    r"advogad\w+|processo judicial|avvocat\w+|diffida|garante (?:della )?privacy|advocaat|juridisch\w*|prawnik\w*|uodo|"
+    r"advokat\w*|datainspektionen|integritetsskyddsmyndigheten|data protection (?:authority|officer))\b|"
     r"弁護士|法的|律师|律師|法务|法律",
     re.IGNORECASE,
 )
 _SECURITY: Final = re.compile(
-    r"\b(?:soc ?2|iso ?27001|penetration test\w*|pen-?tests?|security (?:review|questionnaire|audit|team)|"
-    r"data processing agreement|dpa|avv|auftragsverarbeitung\w*|sous-traitance des données|verwerkersovereenkomst)\b",
+    r"\b(?:gdpr|dsgvo|rgpd|lgpd|rodo|soc ?2|iso ?27001|penetration test\w*|pen-?tests?|"
+    r"security (?:review|questionnaire|audit|team)|data processing agreement|dpa|auftragsverarbeitung\w*|"
+    r"sous-traitance des données|verwerkersovereenkomst)\b",
     re.IGNORECASE,
 )
 _NEVER_REVIEWED: Final = frozenset({"mark_closed", "add_to_nurture"})
@@ -104,7 +106,7 @@ def route(found: Understood, account: Account = _NOTHING_KNOWN) -> Routed:
     action = found.next_action
     if action == "auto_respond" and concerns - {"unsure"}:
         action = "human_review"
-    reasons = [name for name in _ORDER if name in concerns]
+    reasons: list[str] = [name for name in _ORDER if name in concerns]
     if action == "human_review" and not concerns - {"unsure"}:
         reasons.append("the reply asks for a person's judgement")
     if action in _NEVER_REVIEWED:  # what is closed or put off needs nobody, unless it threatens or may be misread
