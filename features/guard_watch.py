@@ -23,6 +23,7 @@ OUTCOMES_OF: Final[Mapping[str, tuple[str, str]]] = {
     "complaints_early": ("complained", "delivered"),
     "failures": ("failed", "attempted"),
     "unsubscribes": ("unsubscribed", "delivered"),
+    "negative_replies": ("failed", "attempted"),  # as `flows/reply_guard.py` tells of replies
     "ses_bounces_review": ("ses_bounced", "ses_sent"),
     "ses_bounces_pause": ("ses_bounced", "ses_sent"),
     "ses_complaints_review": ("ses_complained", "ses_delivered"),

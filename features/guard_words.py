@@ -13,6 +13,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "complaints_early": "complaints among messages delivered",
     "failures": "rejected or failed messages among attempts",
     "unsubscribes": "unsubscribes among messages delivered",
+    "negative_replies": "hostile replies among replies of people",
     "delivery_collapse": "messages sent that did not arrive in four hours",
     "opens_collapse": "messages delivered that nobody opened in two days",
     "ses_bounces_review": "hard bounces among messages sent through Amazon SES",

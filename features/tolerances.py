@@ -54,10 +54,10 @@ DEFAULT_RULES: Final[tuple[Rule, ...]] = (
     Rule("unsubscribes", "unsubscribed", "delivered", 0.02, "our choice: ten times what broadcasts usually see, 0.2%"),
     Rule(
         "negative_replies",
-        "replied, negative",
-        "replied",
+        "replied, hostile",
+        "replied by people",
         0.10,
-        "our choice; off until replies are classified",
+        "our choice; watched where replies are classified (`flows/reply_guard.py`), not among deliveries",
         is_on=False,
     ),
     Rule(

@@ -28,6 +28,7 @@ _TRIGGERS: Final[Mapping[str, OptimizationTrigger]] = {
     "complaints": OptimizationTrigger.POOR_ENGAGEMENT,
     "complaints_early": OptimizationTrigger.POOR_ENGAGEMENT,
     "unsubscribes": OptimizationTrigger.POOR_ENGAGEMENT,
+    "negative_replies": OptimizationTrigger.POOR_ENGAGEMENT,
     "delivery_collapse": OptimizationTrigger.LOW_PERFORMANCE,
     "opens_collapse": OptimizationTrigger.POOR_ENGAGEMENT,
     "ses_bounces_review": OptimizationTrigger.HIGH_BOUNCE,

@@ -19,12 +19,13 @@ from control.commands import record_of
 from eventlog import Log, Record, Stored
 from features.replies.cleaning import clean
 from flows.reply_feed import ReplyBatch
+from flows.reply_guard import ReplyGuard, is_hostile, is_judged
 from flows.reply_heeding import Heeding, Made
 from flows.reply_models import FOLDER, ModelShelf
 from flows.reply_rows import commands_of, input_of, reading_of
 from flows.reply_second_opinion import Opinions
 from flows.reply_state import Pair, ReplyState
-from outpulse.settings import RepliesSettings
+from outpulse.settings import GuardSettings, RepliesSettings
 from schemas.events import Event, Kind, Reply, Stream
 
 NAME: Final = "replies"
@@ -38,12 +39,15 @@ _MOST_CHARACTERS: Final = 200_000
 class ReplyStep:
     """The step of the flow: reads replies, learns from what people say, and appends what follows to the log."""
 
-    def __init__(self, log: Log, home: Path, settings: RepliesSettings) -> None:
+    def __init__(self, log: Log, home: Path, settings: RepliesSettings, guard: GuardSettings | None = None) -> None:
         self._log = log
         self._state = ReplyState(home / FOLDER)
         self._shelf = ModelShelf(home, self._state)
         self._heeding = Heeding(self._state, self._shelf)
         self._opinions = Opinions(settings.llm)
+        watched = guard or GuardSettings()
+        self._guard = ReplyGuard(watched, watched.slow_share)
+        self._guard.remember(self._state.judged())
         for pair, row in self._state.asked():
             self._opinions.ask(pair, row)
 
@@ -112,15 +116,23 @@ class ReplyStep:
             return
         inputs = [input_of(pair, self._state.earlier(pair.event)) for pair in pairs]
         version, offset = self._shelf.version, int(self._state.get("place", "0"))
+        judged: list[tuple[Event, bool]] = []
         for pair, found in zip(pairs, self._shelf.understand(inputs), strict=True):
             row, _ = reading_of(pair, found, version, offset)
             self._heeding.tell_shipped(row.created_at, made)
             self._state.note_reading(pair.key, row)
             made.read(row, b"read")
             made.commands += commands_of(pair.event, row)
+            if is_judged(row):
+                self._state.note_judged(pair.key, hostile=is_hostile(row))
+                judged.append((pair.event, is_hostile(row)))
             if found.is_unsure and self._opinions.is_on:
                 self._state.ask(pair.key)
                 made.unsure.append((pair, row))
+
+        for outcome in self._guard.judge(judged):
+            made.commands.append(outcome.command)
+            made.rows += [outcome.row] if outcome.row is not None else []
 
     def _append(self, made: Made) -> None:
         """Commands first: they are what cannot wait."""

@@ -141,7 +141,7 @@ def _run_replies(home: Path, settings: Settings, log: Log, ending: Ending, *, fo
     """Runs the replies flow; with `follow` off until nothing waits and a larger model, if one is asked, has answered."""
     lock = RepliesLock(home)
     flow = Dataflow("outpulse-replies")
-    step = replies.ReplyStep(log, home, settings.replies)
+    step = replies.ReplyStep(log, home, settings.replies, settings.guard)
     feed = ReplyFeed(log, step.positions, ending.stopping.is_set, follow=follow)
 
     def take() -> ReplyBatch | None:

@@ -1,0 +1,88 @@
+"""Hostile replies stop what provokes them, and plain declines do not."""
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from flows.reply_guard import ReplyGuard, is_hostile, is_judged
+from flows.reply_state import ReplyState
+from outpulse.settings import GuardSettings
+from schemas.events import Channel, Event, Kind
+from schemas.tables import Intent, ResponseIntelligence
+
+NOBODY = UUID(int=7)
+
+
+def reply(number: int, **fields: str) -> Event:
+    return Event(
+        event_id=f"r{number}",
+        kind=Kind.REPLIED,
+        occurred_at=f"2026-01-05T10:{number // 60 % 60:02}:{number % 60:02}.000Z",
+        channel=Channel.EMAIL,
+        delivery_id=f"d{number}",
+        campaign_id=fields.get("campaign_id", "autumn"),
+        sender="ida@out.example",
+        recipient=f"p{number}@firm{number}.example",
+    )
+
+
+def reading(sentiment: float | None, intent: Intent = Intent.NOT_INTERESTED) -> ResponseIntelligence:
+    return ResponseIntelligence(
+        id=NOBODY,
+        created_at=datetime(2026, 1, 5, tzinfo=UTC),
+        sentiment_score=sentiment,
+        intent_classification=intent,
+    )
+
+
+def replies(count: int, rate: float) -> list[tuple[Event, bool]]:
+    draw = random.Random(1)
+    return [(reply(number), draw.random() < rate) for number in range(count)]
+
+
+def commands(judged: list[tuple[Event, bool]], size: int = 10_000, settings: GuardSettings | None = None) -> list[str]:
+    guard = ReplyGuard(settings or GuardSettings(), 0.25)
+    parts = [judged[start : start + size] for start in range(0, len(judged), size)]
+    return [outcome.command.id for part in parts for outcome in guard.judge(part)]
+
+
+def test_anger_counts_and_plain_declines_and_machines_do_not() -> None:
+    assert is_hostile(reading(-0.8))
+    assert not is_hostile(reading(-0.3))
+    assert not is_hostile(reading(None))
+    assert not is_judged(reading(-0.8, Intent.OUT_OF_OFFICE))
+
+
+def test_hostile_replies_pause_and_usual_ones_do_not() -> None:
+    guard = ReplyGuard(GuardSettings(), 0.25)
+    found = [outcome.command for outcome in guard.judge(replies(200, 0.5))]
+    assert found[-1].action == "pause"
+    assert {(one.rule, one.decided_by) for one in found} == {("negative_replies", "guard")}
+    assert not commands(replies(2_000, 0.05))
+
+
+def test_any_batches_and_a_restart_decide_the_same(tmp_path: Path) -> None:
+    judged = replies(200, 0.4)
+    expected = commands(judged)
+    assert expected
+    assert commands(judged, 7) == expected
+    state = ReplyState(tmp_path)
+    with state.transaction():
+        for event, hostile in judged[:15]:
+            state.add_event(event)
+            name = "\x1f".join(("\x1e", event.event_id, event.recipient or ""))
+            state.note_judged(name, hostile=hostile)
+    assert [msgspec.to_builtins(event) for event, _ in state.judged()] == [
+        msgspec.to_builtins(e) for e, _ in judged[:15]
+    ]
+    again = ReplyGuard(GuardSettings(), 0.25)
+    again.remember(state.judged())
+    before = commands(judged[:15])
+    assert before + [outcome.command.id for outcome in again.judge(judged[15:])] == expected
+
+
+def test_the_rule_may_be_off() -> None:
+    assert not commands(replies(200, 0.9), settings=GuardSettings(off=["negative_replies"]))
