@@ -4,7 +4,7 @@ All folds are bit-or, minimum and maximum, so neither order nor repetition of ev
 disagree on a dimension, the smallest text wins, for the same reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 COHORT_KEYS: Final = ("campaign_id", "channel", "persona", "account_tier", "sequence_step", "variant", "sender")
@@ -52,6 +52,17 @@ IS_DELIVERED: Final = ("delivered", *_ENGAGED)
 """Kinds that prove arrival (data model, "How they are derived")."""
 IS_SENT: Final = ("sent", "deferred", *IS_DELIVERED, *_BOUNCED)
 """Kinds that prove sending; `queued`, `rejected` and `failed` alone do not."""
+_MET: Final = (
+    "meeting_booked",
+    "meeting_confirmed",
+    "meeting_cancelled",
+    "meeting_held",
+    "meeting_no_show",
+    "opportunity_created",
+)
+_ENGAGED_STAGE: Final = ("answered", *_MET)
+_INTERESTED: Final = ("opened", "clicked", "connected", *_ENGAGED_STAGE)
+_AWARE: Final = (*IS_DELIVERED, "called", *_INTERESTED)
 
 
 def mask(*names: str) -> int:
@@ -86,8 +97,21 @@ COUNTS: Final[Mapping[str, str]] = {
     "unsubscribed": has("unsubscribed"),
     "rejected": has("rejected"),
     "failed": has("failed"),
+    # The funnel: each stage is reached by what proves it, or any later stage, so that none is larger than the one before.
+    "touched": has(*IS_SENT, *_AWARE),
+    "aware": has(*_AWARE),
+    "interested": has(*_INTERESTED),
+    "engaged": has(*_ENGAGED_STAGE),
+    "met": has(*_MET),
+    "opportunities": has("opportunity_created"),
 }
 """What a cohort counts, each delivery once: name and SQL condition over `flags`."""
+
+HOUR_KEYS: Final = ("campaign_id", "channel", "persona")
+HOUR_COUNTS: Final[Mapping[str, str]] = {
+    name: COUNTS[name] for name in ("sent", "delivered", "opened", "clicked", "answered", "positive", "meetings")
+}
+"""What is counted by the hour of sending: fewer keys than a cohort, for hours would make most of its rows anew."""
 
 
 def flags_of_event() -> str:
@@ -136,12 +160,22 @@ def cohort_changes(old: str, new: str) -> str:
 
     Both have `COHORT_KEYS`, `flags` and `sent_at`; rows whose counts cancel out are left away.
     """
-    keys = f"sent_at::DATE AS metric_date, {', '.join(COHORT_KEYS)}"
-    one = ", ".join(f"({condition})::BIGINT AS {name}" for name, condition in COUNTS.items())
-    less = ", ".join(f"-(({condition})::BIGINT) AS {name}" for name, condition in COUNTS.items())
-    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTS)
-    changed = " OR ".join(f"sum({name}) <> 0" for name in COUNTS)
+    return _changes(old, new, ("metric_date", *COHORT_KEYS), "sent_at::DATE AS metric_date", COUNTS)
+
+
+def hour_changes(old: str, new: str) -> str:
+    """SQL: as `cohort_changes`, by the UTC hour of sending."""
+    hour = "make_timestamptz(epoch_us(sent_at) // 3600000000 * 3600000000) AS sent_hour"
+    return _changes(old, new, ("sent_hour", *HOUR_KEYS), hour, HOUR_COUNTS)
+
+
+def _changes(old: str, new: str, keys: Sequence[str], when: str, counts: Mapping[str, str]) -> str:
+    own = ", ".join([when, *keys[1:]])
+    one = ", ".join(f"({condition})::BIGINT AS {name}" for name, condition in counts.items())
+    less = ", ".join(f"-(({condition})::BIGINT) AS {name}" for name, condition in counts.items())
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in counts)
+    changed = " OR ".join(f"sum({name}) <> 0" for name in counts)
     return f"""
-        SELECT metric_date, {", ".join(COHORT_KEYS)}, {sums}
-        FROM (SELECT {keys}, {one} FROM {new} UNION ALL SELECT {keys}, {less} FROM {old})
+        SELECT {", ".join(keys)}, {sums}
+        FROM (SELECT {own}, {one} FROM {new} UNION ALL SELECT {own}, {less} FROM {old})
         GROUP BY ALL HAVING {changed}"""

@@ -12,7 +12,15 @@ from typing import Final
 
 import duckdb
 
-from features.deliveries import COHORT_KEYS, cohort_changes, flags_of_event, flags_of_reading, mask, sent_time
+from features.deliveries import (
+    COHORT_KEYS,
+    cohort_changes,
+    flags_of_event,
+    flags_of_reading,
+    hour_changes,
+    mask,
+    sent_time,
+)
 from features.suspicion import event_marks, folds, marks
 from sinks.links import update_links
 from sinks.networks import scanner_networks
@@ -67,6 +75,7 @@ def _derive_scope(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     _fold(connection, "deliveries_new", "key_new", "true", "flags")
     _fold(connection, "deliveries_old", "key_old", "before" if since else "false", "flags_before")
     connection.execute(f"INSERT INTO store.cohorts BY NAME {cohort_changes('deliveries_old', 'deliveries_new')}")
+    connection.execute(f"INSERT INTO store.send_hours BY NAME {hour_changes('deliveries_old', 'deliveries_new')}")
     _note_suspects(connection)
     if connection.execute("SELECT count(*) > 0 FROM deliveries_new WHERE missing & given <> 0").fetchone() == (True,):
         _correct(connection)

@@ -21,7 +21,7 @@ from sinks.attach import WriterLock, connect, is_set_up
 from sinks.commands import PlacedCommand, land_commands
 from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
-from sinks.rows import Result, dead_rows, insert_dead, insert_replies, put_result, reply_rows, result_rows
+from sinks.rows import READ, Result, dead_rows, insert_dead, insert_replies, put_result, reply_rows, result_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl, upgrades
 from sinks.views import view_statements, views_digest
 
@@ -130,7 +130,8 @@ class Lake:
             seq = self._seq + 1
             self._insert(chunk, seq)
             started = time.monotonic()
-            if derives and (len(chunk.facts) or self._derived < self._seq):
+            is_changed = len(chunk.facts) or any(table == READ for table, _ in chunk.results)
+            if derives and (is_changed or self._derived < self._seq):
                 self.derive_in_transaction(seq)
         self._seq = seq
         if derives:
@@ -161,7 +162,7 @@ class Lake:
 
     def derive_anew(self) -> None:
         """Throws all derived figures away and derives them from the facts, inside an open transaction."""
-        for table in ("cohorts", "corrections", "cells", "derived", "links", "suspects"):
+        for table in ("cohorts", "send_hours", "corrections", "cells", "derived", "links", "suspects"):
             self._connection.execute(f"DELETE FROM store.{table}")
         self._insert_cells("store.facts")
         self._derived = 0

@@ -3,11 +3,11 @@
 from typing import Final
 
 from features.columns import FACT_SCHEMA
-from features.deliveries import COHORT_KEYS, COUNTS
+from features.deliveries import COHORT_KEYS, COUNTS, HOUR_COUNTS, HOUR_KEYS
 from schemas.derive import columns, ddl
 from schemas.tables import TABLES
 
-LAKE_FORMAT: Final = 5
+LAKE_FORMAT: Final = 6
 """Raised when the store's tables change shape; a lake of a higher format is refused."""
 
 FACT_COLUMNS: Final = tuple(name for name in FACT_SCHEMA.names if name != "day")
@@ -80,6 +80,8 @@ STORE_DDL: Final = (
         bounce_class VARCHAR, is_machine BOOLEAN, events BIGINT)""",
     f"""CREATE TABLE IF NOT EXISTS store.cohorts (metric_date DATE, {", ".join(f"{k} VARCHAR" for k in COHORT_KEYS)},
         {", ".join(f"{name} BIGINT" for name in COUNTS)})""",
+    f"""CREATE TABLE IF NOT EXISTS store.send_hours (sent_hour TIMESTAMPTZ, {", ".join(f"{k} VARCHAR" for k in HOUR_KEYS)},
+        {", ".join(f"{name} BIGINT" for name in HOUR_COUNTS)})""",
     """CREATE TABLE IF NOT EXISTS store.replies (seq BIGINT, event_id VARCHAR, provider VARCHAR, recipient VARCHAR,
         channel VARCHAR, occurred_at TIMESTAMPTZ, received_at TIMESTAMPTZ, subject VARCHAR, text VARCHAR,
         headers VARCHAR, origin VARCHAR, raw_partition INTEGER, raw_offset BIGINT)""",
@@ -129,6 +131,10 @@ _UPGRADES: Final = {
             for name in ("answered", "positive", "read")
         ),
         READINGS,
+    ),
+    5: tuple(
+        f"ALTER TABLE store.cohorts ADD COLUMN IF NOT EXISTS {name} BIGINT"
+        for name in ("touched", "aware", "interested", "engaged", "met", "opportunities")
     ),
 }
 """What brings a lake of a format to the next one; hashes and derived figures are then made anew."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from features.deliveries import COHORT_KEYS, COUNTS
+from features.deliveries import COHORT_KEYS, COUNTS, HOUR_COUNTS, HOUR_KEYS
 from sinks.lake import Lake
 from sinks.store import CELL_KEYS, METRIC_DIMENSIONS
 
@@ -34,9 +34,15 @@ _FIRST_LOOK: Final = timedelta(hours=1)
 _SUMMED: Final = {
     "cells": ("minute", *CELL_KEYS),
     "cohorts": ("metric_date", *COHORT_KEYS),
+    "send_hours": ("sent_hour", *HOUR_KEYS),
     "corrections": ("occurred_at", *METRIC_DIMENSIONS, "kind", "bounce_class", "is_machine"),
 }
-_COUNTED: Final = {"cells": ("events",), "cohorts": tuple(COUNTS), "corrections": ("events",)}
+_COUNTED: Final = {
+    "cells": ("events",),
+    "cohorts": tuple(COUNTS),
+    "send_hours": tuple(HOUR_COUNTS),
+    "corrections": ("events",),
+}
 
 
 class _File(NamedTuple):
@@ -81,6 +87,7 @@ class Upkeep:
         self._merge_small(_TIERS)
         self._fold_commits(at_rows=500)
         self._sum_up("cohorts", at_growth=2.0)
+        self._sum_up("send_hours", at_growth=2.0)
         self._sum_up("corrections", at_growth=2.0)
         self._sum_up_recent_cells()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
