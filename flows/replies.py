@@ -22,15 +22,20 @@ from flows.reply_feed import ReplyBatch
 from flows.reply_guard import ReplyGuard, is_hostile, is_judged
 from flows.reply_heeding import Heeding, Made
 from flows.reply_models import FOLDER, ModelShelf
-from flows.reply_rows import commands_of, input_of, reading_of
+from flows.reply_rows import SENT_TO, commands_of, input_of, reading_of
 from flows.reply_second_opinion import Opinions
 from flows.reply_state import Pair, ReplyState
 from outpulse.settings import GuardSettings, RepliesSettings
 from schemas.events import Event, Kind, Reply, Stream
+from sinks.answered import AnsweredMessages
+from sinks.unread import Place, unread
 
 NAME: Final = "replies"
 _EVENT: Final = msgspec.json.Decoder(Event).decode
 _REPLY: Final = msgspec.json.Decoder(Reply).decode
+_HISTORY: Final = 16
+"""Replies of the past that are read at once: what comes meanwhile waits some 2 s at most."""
+_GIVEN: Final = ("contact_id", "campaign_id", "account_tier", "persona")
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MOST_CHARACTERS: Final = 200_000
 """Of a text, for the words that later replies get as context; what a person writes is far shorter."""
@@ -41,10 +46,12 @@ class ReplyStep:
 
     def __init__(self, log: Log, home: Path, settings: RepliesSettings, guard: GuardSettings | None = None) -> None:
         self._log = log
+        self._home = home
         self._state = ReplyState(home / FOLDER)
         self._shelf = ModelShelf(home, self._state)
         self._heeding = Heeding(self._state, self._shelf)
         self._opinions = Opinions(settings.llm)
+        self._messages = AnsweredMessages(home)
         watched = guard or GuardSettings()
         self._guard = ReplyGuard(watched, watched.slow_share)
         self._guard.remember(self._state.judged())
@@ -86,6 +93,27 @@ class ReplyStep:
                 self._heeding.take_opinion(opinion, made)
             self._append(made)
 
+    def catch_up(self) -> bool:
+        """Reads some replies that came by files, in the lake's order; False when none waits.
+
+        What is read of the past tells the dispatcher nothing.
+        """
+        place: Place = msgspec.json.decode(self._state.get("history", '[0, "", "", ""]'), type=Place)
+        found = unread(self._home, place, _HISTORY)
+        if not found:
+            return False
+        made = Made()
+        with self._state.transaction():
+            pairs: list[Pair] = []
+            for _, event, reply in found:
+                fresh = [] if reply is None else [*self._state.add_reply(reply), *self._state.add_event(event)]
+                pairs += self._with_words(fresh)
+            self._read(pairs, made)
+            made.commands.clear()
+            self._append(made)
+            self._state.put("history", msgspec.json.encode(found[-1][0]).decode())
+        return True
+
     def finish(self) -> None:
         """Waits for the larger model's answers, and takes them in."""
         self._opinions.wait()
@@ -94,6 +122,7 @@ class ReplyStep:
     def close(self) -> None:
         """Lets go of the memory."""
         self._opinions.close()
+        self._messages.close()
         self._state.close()
 
     def _completed(self, stream: Stream, record: Stored) -> list[Pair]:
@@ -101,14 +130,30 @@ class ReplyStep:
         try:
             if stream is Stream.EVENTS:
                 event = _EVENT(record.value)
-                pairs = self._state.add_event(event) if event.kind is Kind.REPLIED else []
+                pairs = self._state.add_event(self._completed_event(event)) if event.kind is Kind.REPLIED else []
             else:
                 pairs = self._state.add_reply(_REPLY(record.value))
         except _UNREADABLE:
             return []  # the lake's writer makes a dead letter of it
+        return self._with_words(pairs)
+
+    def _with_words(self, pairs: list[Pair]) -> list[Pair]:
         for pair in pairs:
             self._state.note_words(pair.key, clean(pair.reply.text[:_MOST_CHARACTERS]).written)
         return pairs
+
+    def _completed_event(self, event: Event) -> Event:
+        """A replied event with what the lake knows of the message that it answers; what the event says itself stays."""
+        if event.contact_id and event.account_tier and event.persona and not (event.attributes or {}).get("from"):
+            return event
+        found = self._messages.of(event)
+        if found is None:
+            return event
+        given = found._asdict()
+        missing = {name: given[name] for name in _GIVEN if getattr(event, name) is None}
+        return msgspec.structs.replace(
+            event, **missing, attributes=(event.attributes or {}) | {SENT_TO: found.recipient}
+        )
 
     def _read(self, pairs: Sequence[Pair], made: Made) -> None:
         """Understands replies and notes what follows."""

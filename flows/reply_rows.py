@@ -27,6 +27,8 @@ from schemas.tables import (
     Urgency,
 )
 
+SENT_TO: Final = "sent_to"
+"""The attribute of a replied event that names whom the answered message was sent to, once the lake has told."""
 UNSUBSCRIBED: Final = "unsubscribed by reply"
 """The reason of a suppression."""
 _GONE: Final = frozenset({"left_company", "mailbox_moved", "mailbox_full", "non_delivery"})
@@ -189,12 +191,12 @@ def _wanted(event: Event, row: ResponseIntelligence) -> list[Wish]:
 def _suppressions(event: Event) -> list[Wish]:
     """The person by contact and by the address that wrote; and the address written to, where that is another."""
     wrote = person_of(event)
-    written_to = address(event.recipient or "")
-    is_mail = bool((event.attributes or {}).get("from"))
+    # The recipient of a mail that nobody tied to a delivery is our own mailbox.
+    is_ours = bool((event.attributes or {}).get("from")) and not event.delivery_id
+    written_to = address((event.attributes or {}).get(SENT_TO) or ("" if is_ours else event.recipient or ""))
     one: Wish = {"action": CommandAction.SUPPRESS, "channel": ALL_CHANNELS, "why": UNSUBSCRIBED}
     people = [(event.contact_id, wrote if wrote != (event.contact_id or "").lower() else None)]
-    # The recipient of a mail that nobody tied to a delivery is our own mailbox.
-    if event.delivery_id and is_mail and written_to and written_to != wrote:
+    if written_to and written_to != wrote:
         people.append((None, written_to))
     return [one | {"contact_id": contact, "recipient": who} for contact, who in people if contact or who]
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -26,9 +27,11 @@ from outpulse.settings import Settings
 from schemas.failures import OutpulseError, SettingsError
 from sinks.lake import Lake
 
-NAMES: Final = ("normalize", "guard", "replies", "delivery")
+NAMES: Final = ("normalize", "guard", "delivery", "replies")
 TOGETHER: Final = ("normalize", "guard", "delivery")
 """Flows that share one dataflow; `replies` runs beside it in a process of its own, so that it delays none of them."""
+_HISTORY_SECONDS: Final = 5.0
+"""Pause between looks for replies that came by files."""
 _EPOCH: Final = timedelta(seconds=2)
 """Epochs of 1 to 5 s cost under 5%; what the last one repeats is appended under the same keys."""
 _STATE_VERSION: Final = 1
@@ -72,7 +75,8 @@ def run_flows(
     """
     _check(names, follow=follow)
     if not follow and len(names) > 1:  # one after the other, so that the second finds all that the first made
-        for name in (name for name in NAMES if name in names):
+        again = ["delivery"] if {"replies", "delivery"} <= set(names) else []  # what was read has to land, too
+        for name in (*(name for name in NAMES if name in names), *again):
             if stopping.is_set():
                 return
             run_flows(home, settings, log, names=[name], stopping=stopping, follow=False)
@@ -144,18 +148,30 @@ def _run_replies(home: Path, settings: Settings, log: Log, ending: Ending, *, fo
     step = replies.ReplyStep(log, home, settings.replies, settings.guard)
     feed = ReplyFeed(log, step.positions, ending.stopping.is_set, follow=follow)
 
+    looked_at = float("-inf")
+
+    def catch_up() -> None:
+        nonlocal looked_at
+        if time.monotonic() - looked_at > _HISTORY_SECONDS and not step.catch_up():
+            looked_at = time.monotonic()
+
     def take() -> ReplyBatch | None:
         try:
             step.collect()
-            return feed.take()
+            batch = feed.take()
+            if batch is None:
+                catch_up()
         except OutpulseError as error:  # ends the flow cleanly: what Bytewax raises it also prints at length
             ending.fail(error)
             raise StopIteration from None
+        return batch
 
     try:
         replies.build(flow, WorkSource(take), CallSink(ending.guarded(step)))
         _run(flow, None, None)
         _raise(ending.fault)
+        while not follow and not ending.stopping.is_set() and step.catch_up():
+            pass
         if not follow:
             step.finish()
     finally:
