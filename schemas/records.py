@@ -242,3 +242,20 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[str, about("who says so: a provider, the reply classifier, an import or a person")]
     event_id: Annotated[str | None, about("the event that says so")] = None
     since: Annotated[Instant, about("event time, UTC")]
+
+
+class DataQualityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One check of one run of `outpulse check`: what was expected of the landed tables and what was found."""
+
+    id: Annotated[UUID, about("derived from the run's time and the check")]
+    run_at: Annotated[Instant, about("wall clock of the run, UTC")]
+    suite: Annotated[str, about("freshness, facts, figures, replies, decisions or imports")]
+    check_name: Annotated[str, about("the check's name; stable")]
+    table_name: Annotated[str, about("the table that it looks at")]
+    kind: Annotated[str, about("freshness, completeness, enum, range, uniqueness, reference or consistency")]
+    expectation: Annotated[str, about("what must hold, in words")]
+    success: Annotated[bool, about("whether it holds")]
+    severity: Annotated[AlertSeverity, about("how much a failure should disturb")]
+    observed: Annotated[str | None, about("what was found where it fails, in words; null where it holds")] = None
+    failures: Annotated[int | None, about("rows of the measure that break it")] = None
+    mend: Annotated[str | None, about("what to do where it fails")] = None

@@ -14,8 +14,10 @@ from uuid import UUID
 import msgspec
 
 from schemas.events import BounceClass, Channel
+from schemas.imported import IMPORTED
 from schemas.records import (
     Alert,
+    DataQualityRow,
     DeadLetterRow,
     EventRow,
     FeedbackRow,
@@ -232,9 +234,9 @@ class CampaignExecution(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[UUID, about("derived from campaign_id")]
     campaign_strategy_id: Annotated[str | None, about("the user's campaign_strategies, as imported")] = None
     execution_status: ExecutionStatus
-    launch_date: Annotated[Instant | None, about("sent time of the first message, UTC")] = None
+    launch_date: Annotated[Instant | None, about("as imported, else the UTC day of the first message")] = None
     pause_date: Annotated[Instant | None, about("event time of the pause that holds, UTC; null if none does")] = None
-    completion_date: Annotated[Instant | None, about("when the campaign was finished, UTC")] = None
+    completion_date: Annotated[Instant | None, about("as imported, UTC")] = None
     total_targets: Annotated[int | None, about("contacts of the import, else contacts seen")] = None
     messages_sent: Annotated[int | None, about("deliveries that were sent, each counted once")] = None
     responses_received: Annotated[int | None, about("deliveries with a reply that is not out_of_office")] = None
@@ -348,7 +350,7 @@ class CampaignPerformanceMetric(msgspec.Struct, frozen=True, kw_only=True):
         float | None, about("deliveries with an interested, question or meeting_request reply / delivered")
     ] = None
     meeting_booking_rate: Annotated[float | None, about("deliveries with a booked meeting / delivered")] = None
-    cost_per_response: Annotated[float | None, about("imported cost / responses, in the import's currency")] = None
+    cost_per_response: Annotated[float | None, about("imported cost of its messages / responses")] = None
     engagement_score: Annotated[float | None, about("0..1, weighted human opens, clicks and replies")] = None
     conversion_funnel_data: Annotated[Json | None, about("deliveries per stage, human and machine opens apart")] = None
     created_at: CreatedAt
@@ -491,5 +493,7 @@ TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "feedback": FeedbackRow,
     "models": ModelRow,
     "suppressions": Suppression,
+    "data_quality": DataQualityRow,
+    **IMPORTED,
 }
 """Every table and view that analysts find, by name; which of them are views is the lake's business."""

@@ -1,9 +1,9 @@
-"""message_deliveries, response_intelligence and campaign_executions as views over facts and cohorts."""
+"""message_deliveries and response_intelligence as views over facts."""
 
 from typing import Final
 
 from features.columns import CAME_AS_MAIL
-from features.deliveries import COUNTS, IS_SENT, flags_of_event, has, sent_time, status
+from features.deliveries import IS_SENT, flags_of_event, has, sent_time, status
 from features.suspicion import reason
 from schemas.identifiers import sql_external_id, sql_uuid7
 from sinks.shapes import shaped
@@ -73,12 +73,12 @@ MESSAGE_DELIVERIES: Final = shaped(
 )
 
 _REPLIED_KEYS: Final = f"SELECT coalesce(linked, delivery) FROM {LINKED} WHERE kind = 'replied'"
-_REPLY_KEY: Final = "concat_ws(chr(31), 'reply', coalesce(e.provider, ''), e.event_id, coalesce(e.recipient, ''))"
+REPLY_KEY: Final = "concat_ws(chr(31), 'reply', coalesce(e.provider, ''), e.event_id, coalesce(e.recipient, ''))"
 _OF_FACTS: Final = frozenset({"id", "event_id", "provider", "recipient", "created_at"})
 RESPONSE_INTELLIGENCE: Final = shaped(
     "response_intelligence",
     {
-        "id": sql_uuid7("epoch_ms(e.occurred_at)", _REPLY_KEY),
+        "id": sql_uuid7("epoch_ms(e.occurred_at)", REPLY_KEY),
         "message_delivery_id": "d.id",
         "response_text": "coalesce(r.text, e.reason)",
         "response_timestamp": "e.occurred_at",
@@ -109,26 +109,4 @@ RESPONSE_INTELLIGENCE: Final = shaped(
         AND said.recipient IS NOT DISTINCT FROM e.recipient
     LEFT JOIN (SELECT *, {_DELIVERY_ID} AS id FROM {_folded(f"coalesce(linked, delivery) IN ({_REPLIED_KEYS})")}) d
         ON d.key = e.key""",
-)
-
-_TOTALS: Final = ", ".join(f"sum({name}) AS {name}" for name in COUNTS)
-CAMPAIGN_EXECUTIONS: Final = shaped(
-    "campaign_executions",
-    {
-        "id": sql_external_id("campaign", "campaign_id"),
-        "execution_status": "'running'",
-        "launch_date": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
-        "total_targets": "deliveries",
-        "messages_sent": "sent",
-        "responses_received": "answered",
-        "meetings_booked": "meetings",
-        "performance_summary": """json_object('sent', sent, 'delivered', delivered, 'opened', opened, 'replied', replied,
-            'answered', answered, 'positive', positive)""",
-        "created_at": "first_day::TIMESTAMP AT TIME ZONE 'UTC'",
-        "campaign_id": "campaign_id",
-    },
-    f"""(SELECT campaign_id, min(metric_date) AS first_day, {_TOTALS} FROM (
-            SELECT metric_date, campaign_id, {_TOTALS} FROM store.cohorts WHERE campaign_id IS NOT NULL
-            GROUP BY ALL HAVING sum(deliveries) > 0)
-        GROUP BY campaign_id)""",
 )

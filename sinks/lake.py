@@ -240,11 +240,21 @@ class Lake:
                 self._rehash()
             if found < LAKE_FORMAT:
                 self.derive_anew()
+            # An older release stored what is a view now, and never filled it.
+            for name in self._tables() & view_statements().keys():
+                self._connection.execute(f"DROP TABLE {name}")
             for name, select in view_statements().items():
                 self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
             self._connection.execute("DELETE FROM store.meta")
             for name, value in wanted.items():
                 self._connection.execute("INSERT INTO store.meta VALUES (?, ?)", [name, value])
+
+    def _tables(self) -> set[str]:
+        """The stored tables that analysts find."""
+        found = self._connection.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main'"
+        )
+        return {str(name) for (name,) in found.fetchall()}
 
     def _hash_of_today(self) -> str:
         """What DuckDB's `hash` makes of known input; it is fixed within a release only."""

@@ -9,13 +9,14 @@ import pyarrow as pa
 from schemas.derive import arrow_table
 from schemas.events import Reply, ResultRow
 from schemas.failures import BadEvent, DeadLetter
+from schemas.imported import IMPORTED
 from schemas.records import ModelRow
 from schemas.tables import TABLES, ResponseIntelligence
 from sinks.store import READ_COLUMNS, STORED_TABLES
 
 READ: Final = "response_intelligence"
 MODELS: Final = "models"
-_NOT_SENT: Final = frozenset({"dead_letters", "suppressions"})
+_NOT_SENT: Final = frozenset({"dead_letters", "suppressions", *IMPORTED})
 RESULT_TABLES: Final = (*(name for name in STORED_TABLES if name not in _NOT_SENT), READ)
 """Tables whose rows other parts may send: those whose rows have an id, and `models`. Readings of replies become a view."""
 _READ_RESULT: Final = msgspec.json.Decoder(ResultRow).decode

@@ -5,6 +5,7 @@ from typing import Final
 from features.columns import FACT_SCHEMA
 from features.deliveries import COHORT_KEYS, COUNTS, HOUR_COUNTS, HOUR_KEYS
 from schemas.derive import columns, ddl
+from schemas.imported import IMPORTED
 from schemas.tables import TABLES
 
 LAKE_FORMAT: Final = 6
@@ -100,9 +101,9 @@ STORED_TABLES: Final = (
     "suppressions",
     "campaign_experiments",
     "ai_learning_events",
-    "meeting_bookings",
-    "sequence_execution",
     "optimization_actions",
+    "data_quality",
+    *IMPORTED,
 )
 """Tables of the data model that are stored as they are; the others are views."""
 

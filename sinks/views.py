@@ -12,8 +12,11 @@ from schemas.derive import columns
 from schemas.events import EVENT_FIELDS
 from schemas.identifiers import sql_external_id, sql_uuid7
 from schemas.tables import TABLES
-from sinks.deliveries_view import CAMPAIGN_EXECUTIONS, MESSAGE_DELIVERIES, RESPONSE_INTELLIGENCE
+from sinks.campaigns_view import CAMPAIGN_EXECUTIONS, UNIT_COSTS
+from sinks.deliveries_view import MESSAGE_DELIVERIES, RESPONSE_INTELLIGENCE
 from sinks.derivation import minute_of
+from sinks.meetings_view import MEETING_BOOKINGS
+from sinks.sequences_view import SEQUENCE_EXECUTION
 from sinks.shapes import shaped
 from sinks.store import METRIC_DIMENSIONS, RECIPIENT_DOMAIN
 
@@ -73,7 +76,7 @@ def _cohort_row() -> Mapping[str, str]:
         # Unknown until replies are classified, unless there are none to classify.
         "positive_response_rate": f"CASE WHEN replied = 0 OR read > 0 THEN {_RATE.format('positive', 'delivered')} END",
         "meeting_booking_rate": _RATE.format("meetings", "delivered"),
-        "cost_per_response": "NULL",
+        "cost_per_response": "sent * unit_cost / nullif(answered, 0)",
         # Weights: a click tells twice, a reply five times as much as an open; 0..1.
         "engagement_score": _RATE.format("(opened + 2 * clicked + 5 * answered)", "(8 * delivered)"),
         "conversion_funnel_data": f"json_object({funnel})",
@@ -109,7 +112,7 @@ def _cohorts() -> str:
     sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTS)
     source = f"""(
         SELECT metric_date, campaign_id, channel, persona, account_tier, {sums} FROM store.cohorts
-        GROUP BY ALL HAVING sum(deliveries) > 0)"""
+        GROUP BY ALL HAVING sum(deliveries) > 0) LEFT JOIN ({UNIT_COSTS}) USING (campaign_id)"""
     return shaped("campaign_performance_metrics", _cohort_row(), source)
 
 
@@ -132,8 +135,10 @@ def view_statements() -> dict[str, str]:
         "message_deliveries": MESSAGE_DELIVERIES,
         "response_intelligence": RESPONSE_INTELLIGENCE,
         "campaign_performance_metrics": _cohorts(),
-        "campaign_executions": CAMPAIGN_EXECUTIONS,
         "active_pauses": _ACTIVE_PAUSES,
+        "campaign_executions": CAMPAIGN_EXECUTIONS,
+        "meeting_bookings": MEETING_BOOKINGS,
+        "sequence_execution": SEQUENCE_EXECUTION,
     }
 
 

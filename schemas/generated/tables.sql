@@ -5,9 +5,9 @@ CREATE TABLE "campaign_executions" (
     "id" UUID NOT NULL,  -- derived from campaign_id
     "campaign_strategy_id" VARCHAR,  -- the user's campaign_strategies, as imported
     "execution_status" VARCHAR NOT NULL,  -- one of scheduled, running, paused, completed, failed
-    "launch_date" TIMESTAMPTZ,  -- sent time of the first message, UTC
+    "launch_date" TIMESTAMPTZ,  -- as imported, else the UTC day of the first message
     "pause_date" TIMESTAMPTZ,  -- event time of the pause that holds, UTC; null if none does
-    "completion_date" TIMESTAMPTZ,  -- when the campaign was finished, UTC
+    "completion_date" TIMESTAMPTZ,  -- as imported, UTC
     "total_targets" BIGINT,  -- contacts of the import, else contacts seen
     "messages_sent" BIGINT,  -- deliveries that were sent, each counted once
     "responses_received" BIGINT,  -- deliveries with a reply that is not out_of_office
@@ -103,7 +103,7 @@ CREATE TABLE "campaign_performance_metrics" (
     "response_rate" DOUBLE,  -- deliveries with a reply not out_of_office / delivered
     "positive_response_rate" DOUBLE,  -- deliveries with an interested, question or meeting_request reply / delivered
     "meeting_booking_rate" DOUBLE,  -- deliveries with a booked meeting / delivered
-    "cost_per_response" DOUBLE,  -- imported cost / responses, in the import's currency
+    "cost_per_response" DOUBLE,  -- imported cost of its messages / responses
     "engagement_score" DOUBLE,  -- 0..1, weighted human opens, clicks and replies
     "conversion_funnel_data" JSON,  -- deliveries per stage, human and machine opens apart
     "created_at" TIMESTAMPTZ NOT NULL,  -- event time of the fact that made the row, UTC
@@ -434,4 +434,61 @@ CREATE TABLE "suppressions" (
     "source" VARCHAR NOT NULL,  -- who says so: a provider, the reply classifier, an import or a person
     "event_id" VARCHAR,  -- the event that says so
     "since" TIMESTAMPTZ NOT NULL  -- event time, UTC
+);
+
+-- One check of one run of `outpulse check`: what was expected of the landed tables and what was found.
+CREATE TABLE "data_quality" (
+    "id" UUID NOT NULL,  -- derived from the run's time and the check
+    "run_at" TIMESTAMPTZ NOT NULL,  -- wall clock of the run, UTC
+    "suite" VARCHAR NOT NULL,  -- freshness, facts, figures, replies, decisions or imports
+    "check_name" VARCHAR NOT NULL,  -- the check's name; stable
+    "table_name" VARCHAR NOT NULL,  -- the table that it looks at
+    "kind" VARCHAR NOT NULL,  -- freshness, completeness, enum, range, uniqueness, reference or consistency
+    "expectation" VARCHAR NOT NULL,  -- what must hold, in words
+    "success" BOOLEAN NOT NULL,  -- whether it holds
+    "severity" VARCHAR NOT NULL,  -- how much a failure should disturb; one of info, warning, critical
+    "observed" VARCHAR,  -- what was found where it fails, in words; null where it holds
+    "failures" BIGINT,  -- rows of the measure that break it
+    "mend" VARCHAR  -- what to do where it fails
+);
+
+-- One person who may be written to, as the user's list has them.
+CREATE TABLE "contacts" (
+    "contact_id" VARCHAR NOT NULL,  -- the contact's id, as given; what events call contact_id
+    "recipient" VARCHAR,  -- address, number or profile
+    "persona" VARCHAR,  -- the contact's persona; fills events that name none
+    "account_tier" VARCHAR,  -- tier of the contact's account; fills events that name none
+    "timezone" VARCHAR,  -- IANA name such as Europe/Berlin
+    "account_id" VARCHAR,  -- the contact's account, as given
+    "account_value" DOUBLE,  -- what the account is worth, in the list's currency; 0 or more
+    "attributes" JSON,  -- the file's other columns, as an object of texts
+    "imported_at" TIMESTAMPTZ NOT NULL  -- wall clock of the import that last changed the row, UTC
+);
+
+-- What was planned for one campaign; `campaign_executions` shows it beside what happened.
+CREATE TABLE "campaign_plans" (
+    "campaign_id" VARCHAR NOT NULL,  -- the campaign, as the sender of the messages names it
+    "campaign_strategy_id" VARCHAR,  -- the user's campaign_strategies, as given
+    "launch_date" TIMESTAMPTZ,  -- planned start, UTC
+    "completion_date" TIMESTAMPTZ,  -- when it ends or ended, UTC
+    "total_targets" BIGINT,  -- contacts that are to be written to
+    "total_steps" BIGINT,  -- steps of the sequence
+    "sequence_template_id" VARCHAR,  -- as given
+    "cost" DOUBLE,  -- what the campaign costs in all, in the list's currency; 0 or more
+    "execution_settings" JSON,  -- throttling, timing, channel preferences, as an object
+    "attributes" JSON,  -- the file's other columns, as an object of texts
+    "imported_at" TIMESTAMPTZ NOT NULL  -- wall clock of the import that last changed the row, UTC
+);
+
+-- The words of one step and variant of one campaign.
+CREATE TABLE "campaign_messaging" (
+    "id" VARCHAR NOT NULL,  -- as given, else CAMPAIGN/STEP/VARIANT
+    "campaign_id" VARCHAR NOT NULL,  -- the campaign, as the sender of the messages names it
+    "sequence_step" VARCHAR,  -- the step of the sequence, as text
+    "variant" VARCHAR,  -- the experiment's variant
+    "channel" VARCHAR,  -- one of email, linkedin_connect, linkedin_message, phone, video
+    "subject" VARCHAR,
+    "body" VARCHAR,
+    "attributes" JSON,  -- the file's other columns, as an object of texts
+    "imported_at" TIMESTAMPTZ NOT NULL  -- wall clock of the import that last changed the row, UTC
 );
