@@ -31,6 +31,7 @@ from schemas.events import Stream
 from schemas.failures import BadEvent, OutpulseError
 from schemas.instants import parse_ms
 from sinks.anchor import Anchor
+from sinks.imports import land_import
 from sinks.lake import Lake
 from sinks.rows import Result
 from sinks.upkeep import Upkeep
@@ -314,8 +315,10 @@ def do_in_lake(
     if verb == "sql":
         lake.run_once(f"job/{args['key']}", args["query"])
         return "done"
+    if verb == "import":
+        return land_import(lake, args["table"], Path(args["path"]), args["columns"].split(","))
     if verb == "rebuild":
         if log is None:
             raise OutpulseError("a rebuild needs the log")
         return rebuild(lake, log, args.get("since"), adapters)
-    raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, rebuild")
+    raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, import, rebuild")

@@ -174,7 +174,7 @@ def import_files(
     campaign_id: str | None,
     time_zone: str,
 ) -> int:
-    """Land what providers export as history: KIND is events."""
+    """Land what providers export as history (KIND events), or lists: contacts, campaigns, messages."""
     from outpulse.importing import Options, run_import
 
     options = Options(provider=provider, mapping=mapping, campaign_id=campaign_id, time_zone=time_zone)

@@ -26,6 +26,8 @@ from adapters.mappings import read_mapping
 from adapters.reading import Receipt
 from outpulse.home import Home
 from outpulse.known_facts import KnownFacts
+from outpulse.listed import TABLES as LISTS_OF_PEOPLE
+from outpulse.listed import run_lists
 from outpulse.parts import give_memory_back
 from outpulse.replaying import Progress, land_files, landed_counts
 from outpulse.rows import Row, RowFile
@@ -34,7 +36,6 @@ from schemas.failures import DeadLetter, OutpulseError, SettingsError
 from schemas.instants import AHEAD_MS, from_epoch_ms
 
 KINDS: Final = ("events",)
-LATER: Final = ("contacts", "campaigns", "messages")
 _BATCH: Final = 16_384
 """Events that wait for a look into the lake: some 30 MiB of them."""
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -58,10 +59,13 @@ def run_import(home: Home, kind: str, files: Sequence[Path], options: Options) -
     Raises:
         OutpulseError: a file's format is not known; says what was found and what is valid.
     """
-    if kind not in KINDS:
-        later = f" ({', '.join(LATER)} are not there yet)" if kind in LATER else ""
-        raise SettingsError(f"import kind {kind!r}; valid is {', '.join(KINDS)}{later}")
+    if kind not in {*KINDS, *LISTS_OF_PEOPLE}:
+        raise SettingsError(f"import kind {kind!r}; valid are {', '.join((*KINDS, *LISTS_OF_PEOPLE))}")
     _check(options)
+    if kind in LISTS_OF_PEOPLE:
+        if options != Options(time_zone=options.time_zone):
+            raise SettingsError(f"{kind} take --time-zone alone; other options are for events")
+        return run_lists(home, kind, files, options.time_zone)
     home.ensure()
     give_memory_back()
     for path in files:

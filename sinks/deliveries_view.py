@@ -55,9 +55,13 @@ MESSAGE_DELIVERIES: Final = shaped(
     "message_deliveries",
     {
         **{name: name for name in (*_ENGAGED, "account_tier", "delivery_id", "provider", "recipient", "sender")},
+        "contact_id": "f.contact_id",
+        "recipient": "f.recipient",
+        "persona": "coalesce(f.persona, c.persona)",
+        "account_tier": "coalesce(f.account_tier, c.account_tier)",
         **{name: name for name in ("events", "event_id", *_FIRSTS) if name != "queued_at"},
-        "recipient_domain": RECIPIENT_DOMAIN,
-        "id": _DELIVERY_ID,
+        "recipient_domain": RECIPIENT_DOMAIN.replace("recipient", "f.recipient"),
+        "id": _DELIVERY_ID.replace("recipient", "f.recipient"),
         "campaign_execution_id": sql_external_id("campaign", "campaign_id"),
         "scheduled_send_time": "queued_at",
         "actual_send_time": f"CASE WHEN {has(*IS_SENT)} THEN sent_at END",
@@ -69,7 +73,7 @@ MESSAGE_DELIVERIES: Final = shaped(
         "machine_suspect": "marks IS NOT NULL",
         "machine_reason": reason("marks"),
     },
-    _folded(),
+    f"{_folded()} f LEFT JOIN contacts c USING (contact_id)",
 )
 
 _REPLIED_KEYS: Final = f"SELECT coalesce(linked, delivery) FROM {LINKED} WHERE kind = 'replied'"

@@ -34,6 +34,11 @@ _GIVEN: Final = ("campaign_id", "sequence_step", "variant", "persona", "account_
 _OWN: Final = ("occurred_at", "kind", "bounce_class", "is_machine", "channel", "recipient_domain", *_GIVEN)
 _MISSING: Final = " + ".join(f"({name} IS NULL)::INTEGER * {1 << i}" for i, name in enumerate(_GIVEN))
 _ALL_MISSING: Final = (1 << len(_GIVEN)) - 1
+_KNOWN: Final = {"persona": "known_persona", "account_tier": "known_tier"}
+"""What an import of contacts tells where no event of a delivery does."""
+_GIVEN_BY_IMPORT: Final = " | ".join(
+    f"(({column} IS NOT NULL)::INTEGER * {1 << _GIVEN.index(name)})" for name, column in _KNOWN.items()
+)
 
 
 def minute_of(instant: str) -> str:
@@ -52,6 +57,7 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
             (SELECT approx_count_distinct(delivery) FROM store.facts WHERE seq > {since})""").fetchone()
     has_orphans, fresh = bool(row and row[0]), int(row[1]) if row else 0
     _say(connection, since)
+    _know(connection)
     linked = has_orphans and update_links(connection, since)
     if since and linked:
         _touch_with_links(connection, since)
@@ -66,7 +72,7 @@ def derive(connection: duckdb.DuckDBPyConnection, since: int) -> None:
         else:
             _scope_of_touched(connection, since, mine)
         _derive_scope(connection, since)
-    for name in ("touched", "named", "named_before", "links_gone", "links_come", "said", "reread"):
+    for name in ("touched", "named", "named_before", "links_gone", "links_come", "said", "reread", "known"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
@@ -95,8 +101,9 @@ def _scope_of_touched(connection: duckdb.DuckDBPyConnection, since: int, mine: s
 
 
 _SAID: Final = """LEFT JOIN said ON kind = said_kind AND event_id = said_event
-    AND provider IS NOT DISTINCT FROM said_provider AND recipient IS NOT DISTINCT FROM said_recipient"""
-"""SQL: facts with what the replies among them are read as, now and before."""
+    AND provider IS NOT DISTINCT FROM said_provider AND recipient IS NOT DISTINCT FROM said_recipient
+    LEFT JOIN known ON contact_id = known_contact"""
+"""SQL: facts with what the replies among them are read as, now and before, and what an import knows of their contacts."""
 
 
 def _say(connection: duckdb.DuckDBPyConnection, since: int) -> None:
@@ -115,10 +122,18 @@ def _say(connection: duckdb.DuckDBPyConnection, since: int) -> None:
             AND event_id IN ({fresh})""")
 
 
+def _know(connection: duckdb.DuckDBPyConnection) -> None:
+    """`known`: the contacts of imports that have a persona or a tier. A change of those derives everything anew."""
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE known AS
+        SELECT contact_id AS known_contact, persona AS known_persona, account_tier AS known_tier
+        FROM contacts WHERE persona IS NOT NULL OR account_tier IS NOT NULL""")
+
+
 def _event_columns() -> str:
     own = ", ".join(f"{RECIPIENT_DOMAIN} AS {n}" if n == "recipient_domain" else n for n in _OWN)
     now, before = (f"{flags_of_event()} | {flags_of_reading(name)}" for name in ("intent", "intent_before"))
-    marked = f"{event_marks(scanner_networks())} AS marks, {_MISSING} AS missing"
+    marked = f"{event_marks(scanner_networks())} AS marks, {_MISSING} AS missing, known_persona, known_tier"
     return f"{own}, url, {now} AS flags, {before} AS flags_before, {marked}"
 
 
@@ -163,13 +178,15 @@ def _scope_with_links(connection: duckdb.DuckDBPyConnection, since: int, mine: s
 
 
 def _fold(connection: duckdb.DuckDBPyConnection, name: str, key: str, condition: str, flags: str) -> None:
-    dimensions = ", ".join(f"min({d}) AS {d}" for d in COHORT_KEYS)
+    dimensions = ", ".join(
+        f"coalesce(min({d}), min({_KNOWN[d]})) AS {d}" if d in _KNOWN else f"min({d}) AS {d}" for d in COHORT_KEYS
+    )
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE {name} AS
         SELECT * EXCLUDE (flags, event_marks, delivered_ms, opened_ms, clicks), {marks()} AS marks,
             CASE WHEN {marks()} <> 0 THEN flags | {mask("suspect")} ELSE flags END AS flags
         FROM (SELECT {key} AS key, bit_or({flags}) AS flags, {sent_time()} AS sent_at, {dimensions}, {folds()},
-            bit_or(missing) AS missing, bit_or({_ALL_MISSING} - missing) AS given
+            bit_or(missing) AS missing, bit_or(({_ALL_MISSING} - missing) | {_GIVEN_BY_IMPORT}) AS given
         FROM scope WHERE {condition} GROUP BY {key})""")
 
 
