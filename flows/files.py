@@ -87,7 +87,7 @@ class EventFile:
         """
         held: list[Result] = list(missed)
         holding = 0
-        blocks = self._rows(position) if self._kind == "parquet" else self._blocks(position, block_bytes)
+        blocks = _with_last(self._rows(position) if self._kind == "parquet" else self._blocks(position, block_bytes))
 
         def prepare() -> Work | None:
             work = next(blocks, None)
@@ -149,7 +149,6 @@ class EventFile:
                     lines=lines,
                     at=starts + position,
                     dead=dead,
-                    more_waits=bool(read),
                 )
                 position += end
 
@@ -165,7 +164,7 @@ class EventFile:
 
     def _too_long(self, position: int, start: bytes, end: int) -> Work:
         dead = msgspec.msgpack.encode(too_long(self.source, position, start))
-        return Work(source=self.source, cursors={self.source: end}, dead=[dead], more_waits=True)
+        return Work(source=self.source, cursors={self.source: end}, dead=[dead])
 
     def _read(self, file: BinaryIO, size: int) -> bytes:
         """Up to `size` bytes; of a damaged file all that can be read, and then the error.
@@ -200,17 +199,17 @@ class EventFile:
             file = pq.ParquetFile(self.path)
         except (OSError, pa.ArrowException) as error:
             raise OutpulseError(f"{self.path} is not a Parquet file: {error}") from None
-        total, row = file.metadata.num_rows, 0
+        row = 0
         try:
             for batch in file.iter_batches(batch_size=65_536):
                 if row + len(batch) > position:
                     part = batch.slice(max(0, position - row))
-                    yield self._rows_work(part, row + max(0, position - row), total)
+                    yield self._rows_work(part, row + max(0, position - row))
                 row += len(batch)
         except (OSError, pa.ArrowException) as error:
             raise OutpulseError(f"{self.path} is damaged: {error}; the rows before that have landed") from None
 
-    def _rows_work(self, part: pa.RecordBatch, start: int, total: int) -> Work:
+    def _rows_work(self, part: pa.RecordBatch, start: int) -> Work:
         end = start + len(part)
         lines = pa.array(
             [msgspec.json.encode(_canonical(row)) for row in _with_plain_times(part).to_pylist()], pa.binary()
@@ -220,8 +219,23 @@ class EventFile:
             cursors={self.source: end},
             lines=lines,
             at=np.arange(start, end, dtype=np.int64),
-            more_waits=end < total,
         )
+
+
+def _with_last(works: Iterator[Work]) -> Iterator[Work]:
+    """The same batches, the last of them told as such; of a damaged file that is the last before the damage."""
+    waiting: Work | None = None
+    try:
+        for work in works:
+            if waiting is not None:
+                yield replace(waiting, more_waits=True)
+            waiting = work
+    except OutpulseError:
+        if waiting is not None:
+            yield waiting
+        raise
+    if waiting is not None:
+        yield waiting
 
 
 def letter_line(letter: DeadLetter) -> bytes:

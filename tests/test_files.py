@@ -21,6 +21,7 @@ from flows.delivery import DecodeWork
 from flows.files import EventFile, split_lines
 from flows.work import Work
 from schemas.events import EVENT_FIELDS
+from schemas.failures import OutpulseError
 from tests.lakes import differences, rows, tables
 from tests.test_bad_input import count, heed_modes, line, lines, replay, told, without_privilege
 
@@ -91,12 +92,52 @@ def test_a_file_is_read_on_from_any_place_where_a_batch_ended(
             assert read(file, position, other_bytes) == [one for one in plainly(content) if one[1] >= position]
 
 
-def test_only_the_last_batch_says_that_nothing_more_waits(tmp_path: Path) -> None:
-    (tmp_path / "a.ndjson").write_bytes(lines(50))
-    waits = [work.more_waits for work in EventFile(tmp_path / "a.ndjson").works(0, 500)]
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"], ids=repr)
+@pytest.mark.parametrize("form", FORMS)
+def test_only_the_last_batch_says_that_nothing_more_waits(tmp_path: Path, ending: bytes, form: str) -> None:
+    path = written(tmp_path, form, lines(50).rstrip(b"\n") + ending)
+    waits = [work.more_waits for work in EventFile(path).works(0, 500)]
 
     assert len(waits) > 5
     assert all(waits[:-1])
+    assert not waits[-1]
+
+
+def _counted(work: Work) -> tuple[int, int]:
+    """The facts of a batch, and of how many facts its results tell."""
+    assert work.decoded is not None
+    return len(work.decoded.facts), sum(many for _, many in work.decoded.results)
+
+
+@pytest.mark.parametrize("block_bytes", [300, 2_000, 100_000])
+@pytest.mark.parametrize("ending", [b"", b"\n"], ids=repr)
+def test_what_is_made_of_facts_comes_with_them_or_later_and_all_of_it_comes(
+    tmp_path: Path, ending: bytes, block_bytes: int
+) -> None:
+    path = written(tmp_path, ".ndjson", lines(50).rstrip(b"\n") + ending)
+    works = EventFile(path).works(0, block_bytes, DecodeWork().ahead, lambda facts: [("seen", facts.num_rows)])
+    counted = np.cumsum([_counted(work) for work in works], axis=0)
+
+    assert (counted[:, 0] >= counted[:, 1]).all()
+    assert counted[-1].tolist() == [50, 50]
+
+
+def test_what_is_made_of_the_facts_of_a_damaged_file_comes_with_the_last_of_them(tmp_path: Path) -> None:
+    write_ndjson(tmp_path / "whole.ndjson", 3000, 3)
+    whole = gzip.compress((tmp_path / "whole.ndjson").read_bytes())
+    (tmp_path / "cut.ndjson.gz").write_bytes(whole[: len(whole) // 2])
+    works = EventFile(tmp_path / "cut.ndjson.gz").works(
+        0,
+        50_000,
+        DecodeWork().ahead,
+        lambda facts: [("seen", facts.num_rows)],
+    )
+    counted: list[tuple[int, int]] = []
+    with pytest.raises(OutpulseError, match="is damaged"):
+        counted.extend(map(_counted, works))
+    told_of, seen = map(sum, zip(*counted, strict=True))
+
+    assert seen == told_of > 500
 
 
 def test_a_file_is_known_again_by_its_content_under_any_name(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_replay_decides_the_same_as_live_and_says_nothing_to_the_dispatcher(ho
     log_events(home, events)
     watch(home)
     file = tmp_path / "storm.ndjson"
-    file.write_bytes(b"\n".join(msgspec.json.encode(event) for event in events))
+    file.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
     other = tmp_path / "replayed"
 
     assert run("replay", str(file), "--home", str(other), env={"OUTPULSE_GUARD__REPLAY": "true"}).returncode == 0
