@@ -51,7 +51,8 @@ def rounds(home: Path, until: Callable[[], bool], pause: float = 1.0) -> dict[st
     while not until():
         for chosen in Range:
             reader.label = chosen.value
-            queries.load(reader, Filters(range=chosen))
+            with reader.reading() as reading:
+                queries.load(reading, Filters(range=chosen))
         time.sleep(pause)
     return {
         name: {"median_ms": round(1000 * statistics.median(s)), "max_ms": round(1000 * max(s)), "times": len(s)}

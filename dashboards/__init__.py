@@ -1,5 +1,7 @@
-"""The live page over the lake: what a sales lead wants to see, in Streamlit.
+"""The live pages over the lake: what a sales lead wants to see and do, in Streamlit.
 
-`reader` reaches the lake, `filters` say what to look at, `queries` hold the SQL, `invariants` what must always hold;
-`tiles`, `table`, `charts` and `words` turn figures into what is seen; `app` is the layout alone.
+`app` has the pages, `live` draws one and keeps it fresh, `screens` is the layout of each. `process` is what all who look
+share, `reader` reaches the lake, `kept` keeps what was read. SQL stands in `queries`, `attention`, `campaign`,
+`deliverability`, `inbox`, `times`, `state`, and `invariants`; `tiles`, `table`, `listing`, `charts` and `words` turn figures
+into what is seen. `commands` and `held` are what a person does: pause, resume, keep, correct.
 """

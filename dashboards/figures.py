@@ -38,6 +38,10 @@ class Totals:
     machine_opened: int = 0
     clicked: int = 0
     replied: int = 0
+    answered: int = 0
+    positive: int = 0
+    read: int = 0
+    meetings: int = 0
     bounced: int = 0
     bounced_hard: int = 0
     bounced_soft: int = 0
@@ -65,8 +69,18 @@ class Totals:
 
     @property
     def reply_rate(self) -> float | None:
-        """Of those delivered."""
-        return ratio(self.replied, self.delivered)
+        """With a reply that is no absence notice, of those delivered."""
+        return ratio(self.answered, self.delivered)
+
+    @property
+    def positive_rate(self) -> float | None:
+        """With a positive reply, of those delivered; None while replies wait to be read."""
+        return ratio(self.positive, self.delivered) if self.read or not self.answered else None
+
+    @property
+    def meeting_rate(self) -> float | None:
+        """With a booked meeting, of those delivered."""
+        return ratio(self.meetings, self.delivered)
 
     @property
     def bounce_rate(self) -> float | None:
@@ -115,3 +129,14 @@ def complaint_level(rate: float | None) -> Level:
     if rate is None or rate < COMPLAINT_MARK:
         return Level.FINE
     return Level.ALARM if rate >= COMPLAINT_LIMIT else Level.WARN
+
+
+def health(figures: Totals) -> int | None:
+    """0 (a provider steps in) to 100: what is left of the mark that bounces or complaints have used up most; None if unsent.
+
+    A campaign whose bounces are half of `BOUNCE_MARK`, and its complaints less of `COMPLAINT_LIMIT`, has 50.
+    """
+    if not figures.sent:
+        return None
+    used = max((figures.bounce_rate or 0) / BOUNCE_MARK, (figures.complaint_rate or 0) / COMPLAINT_LIMIT)
+    return round(100 * (1 - min(used, 1.0)))

@@ -6,14 +6,16 @@ can hold them. Figures per message are cohorts: by the UTC day a message was sen
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from textwrap import dedent
 from typing import Any, Final
 
 import pyarrow as pa
 
 from dashboards.filters import Buckets, Days, Filters, buckets, charted_days, send_days
+from dashboards.funnel import FUNNEL
 from dashboards.invariants import INVARIANTS
-from dashboards.reader import LakeReader, NoLake, Reading
+from dashboards.reader import NoLake, Reading
 
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -26,11 +28,14 @@ STATUS: Final = """
 CHOICES: Final = "SELECT DISTINCT campaign_id, channel FROM campaign_performance_metrics ORDER BY ALL"
 
 # The view has the bounces of each class but not the deliveries with any bounce, and machine opens in the funnel only.
-_COUNTS: Final = """
+COUNTS: Final = """
     sum(messages_sent)::BIGINT AS sent, sum(messages_delivered)::BIGINT AS delivered,
     sum(messages_opened)::BIGINT AS opened,
     sum((conversion_funnel_data->>'machine_opened')::BIGINT)::BIGINT AS machine_opened,
-    sum(messages_clicked)::BIGINT AS clicked, sum(responses_received)::BIGINT AS replied,
+    sum(messages_clicked)::BIGINT AS clicked, sum(replies_received)::BIGINT AS replied,
+    sum(responses_received)::BIGINT AS answered, sum(positive_responses)::BIGINT AS positive,
+    sum(CASE WHEN positive_response_rate IS NOT NULL AND replies_received > 0 THEN 1 ELSE 0 END)::BIGINT AS read,
+    sum(meetings_booked)::BIGINT AS meetings,
     coalesce(sum(round(bounce_rate * messages_sent)), 0)::BIGINT AS bounced, sum(bounced_hard)::BIGINT AS bounced_hard,
     sum(bounced_soft)::BIGINT AS bounced_soft, sum(bounced_block)::BIGINT AS bounced_block,
     sum(complained)::BIGINT AS complained, sum(unsubscribed)::BIGINT AS unsubscribed"""
@@ -64,10 +69,6 @@ WINDOW: Final = """
         WHERE occurred_at > ? AND occurred_at < ? AND {where}
     ) GROUP BY ALL HAVING sum(events) <> 0 ORDER BY ALL"""
 
-DEAD_LETTERS: Final = """
-    SELECT reason, count(*) AS letters, max(received_at) AS latest, sum(count(*)) OVER ()::BIGINT AS all_letters
-    FROM dead_letters GROUP BY reason ORDER BY letters DESC, reason LIMIT 8"""
-
 
 @dataclass(frozen=True)
 class Status:
@@ -93,8 +94,8 @@ class Page:
     by_send_day: pa.Table
     over_time: pa.Table
     last_hour: pa.Table
-    last_day: pa.Table
-    dead_letters: pa.Table
+    funnel: dict[str, int]
+    sql: dict[str, str]
 
 
 def status(reading: Reading) -> Status:
@@ -121,34 +122,36 @@ def choices(reading: Reading) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
 
 def totals(reading: Reading, chosen: Filters, days: Days) -> pa.Table:
     """One row a campaign: deliveries sent on the days and what came of them."""
-    where, values = _cohorts(chosen, days)
-    return reading.arrow(TOTALS.format(counts=_COUNTS, where=where), values)
+    where, values = cohorts_of(chosen, days)
+    return reading.arrow(TOTALS.format(counts=COUNTS, where=where), values)
+
+
+def funnel(reading: Reading, chosen: Filters, days: Days) -> dict[str, int]:
+    """How many of the messages sent on the days came how far, by the names of `dashboards.funnel.STAGES`."""
+    where, values = cohorts_of(chosen, days)
+    found: dict[str, int] = reading.arrow(FUNNEL.format(where=where), values).to_pylist()[0]
+    return found
 
 
 def by_send_day(reading: Reading, chosen: Filters, days: Days) -> pa.Table:
     """One row a send day and campaign, with the counts of `totals`."""
-    where, values = _cohorts(chosen, days)
-    return reading.arrow(BY_SEND_DAY.format(counts=_COUNTS, where=where), values)
+    where, values = cohorts_of(chosen, days)
+    return reading.arrow(BY_SEND_DAY.format(counts=COUNTS, where=where), values)
 
 
 def over_time(reading: Reading, chosen: Filters, steps: Buckets) -> pa.Table:
     """Events by step of time, kind and is_machine, each event once; steps without events are left out."""
-    where, values = _chosen(chosen)
+    where, values = where_of(chosen)
     query = OVER_TIME.format(step_us=steps.step // timedelta(microseconds=1), where=where)
     return reading.arrow(query, [steps.start, *values])
 
 
 def live_window(reading: Reading, chosen: Filters, as_of: datetime, width: timedelta) -> pa.Table:
     """Events of (`as_of` - `width`, `as_of`] by campaign, kind and is_machine."""
-    where, values = _chosen(chosen)
+    where, values = where_of(chosen)
     edge = as_of - width
     whole = edge.replace(second=0, microsecond=0) + _MINUTE
     return reading.arrow(WINDOW.format(where=where), [whole, *values, *[edge, whole, *values] * 2])
-
-
-def dead_letters(reading: Reading) -> pa.Table:
-    """The most frequent reasons, with how many letters each, the latest, and how many letters there are in all."""
-    return reading.arrow(DEAD_LETTERS)
 
 
 def broken(reading: Reading) -> tuple[str, ...]:
@@ -156,37 +159,69 @@ def broken(reading: Reading) -> tuple[str, ...]:
     return tuple(name for name, query in INVARIANTS.items() if reading.rows(f"SELECT 1 FROM ({query}) LIMIT 1"))
 
 
-def load(reader: LakeReader, chosen: Filters) -> Page:
-    """A page as of one snapshot.
+def load(reading: Reading, chosen: Filters) -> Page:
+    """A page as of the reading's snapshot.
 
     Raises:
         NoLake: there is nothing to show yet.
-        LakeError: the lake cannot be read.
     """
-    with reader.reading() as reading:
-        now = status(reading)
-        days = send_days(chosen.range, now.as_of)
-        before = days.before()
-        if before and before.first and before.first < now.oldest.date():
-            before = None  # the lake begins in the middle of those days
-        steps = buckets(chosen.range, now.as_of, now.oldest)
-        return Page(
-            status=now,
-            filters=chosen,
-            days=days,
-            days_before=before,
-            buckets=steps,
-            totals=totals(reading, chosen, days),
-            totals_before=totals(reading, chosen, before) if before else None,
-            by_send_day=by_send_day(reading, chosen, charted_days(chosen.range, now.as_of)),
-            over_time=over_time(reading, chosen, steps),
-            last_hour=live_window(reading, chosen, now.as_of, timedelta(hours=1)),
-            last_day=live_window(reading, chosen, now.as_of, timedelta(days=1)),
-            dead_letters=dead_letters(reading),
-        )
+    now = status(reading)
+    days = send_days(chosen.range, now.as_of)
+    before = days.before()
+    if before and before.first and before.first < now.oldest.date():
+        before = None  # the lake begins in the middle of those days
+    steps = buckets(chosen.range, now.as_of, now.oldest)
+    return Page(
+        status=now,
+        filters=chosen,
+        days=days,
+        days_before=before,
+        buckets=steps,
+        totals=totals(reading, chosen, days),
+        totals_before=totals(reading, chosen, before) if before else None,
+        by_send_day=by_send_day(reading, chosen, charted_days(chosen.range, now.as_of)),
+        over_time=over_time(reading, chosen, steps),
+        last_hour=live_window(reading, chosen, now.as_of, timedelta(hours=1)),
+        funnel=funnel(reading, chosen, days),
+        sql=_told(chosen, days, steps),
+    )
 
 
-def _chosen(chosen: Filters) -> tuple[str, list[Any]]:
+def _told(chosen: Filters, days: Days, steps: Buckets) -> dict[str, str]:
+    """The queries of a page with their values in place, over what analysts read, to be looked at and copied."""
+    where, values = cohorts_of(chosen, days)
+    events, given = where_of(chosen)
+    return {
+        "totals": spelled(TOTALS.format(counts=COUNTS, where=where), values),
+        "by_send_day": spelled(BY_SEND_DAY.format(counts=COUNTS, where=where), values),
+        "over_time": spelled(
+            f"""
+    SELECT time_bucket(INTERVAL {int(steps.step.total_seconds())} SECOND, minute) AS bucket, kind,
+        coalesce(is_machine, false) AS is_machine, sum(events)::BIGINT AS events
+    FROM metrics_campaign_minute WHERE minute >= ? AND {events} GROUP BY ALL ORDER BY ALL""",
+            [steps.start, *given],
+        ),
+    }
+
+
+def spelled(query: str, values: Sequence[Any]) -> str:
+    """A query with its values in place of `?`, for people to read and run."""
+    parts = dedent(query).strip("\n").split("?")
+    told = [*(_literal(value) for value in values), ""]
+    return "".join(part + value for part, value in zip(parts, told, strict=True))
+
+
+def _literal(value: Any) -> str:  # noqa: ANN401 - a value of a query
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.isoformat()}'"
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    if isinstance(value, int | float):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def where_of(chosen: Filters) -> tuple[str, list[Any]]:
     """SQL of the chosen campaigns and channel, and its values."""
     terms: list[str] = ["true"]
     values: list[Any] = []
@@ -199,8 +234,9 @@ def _chosen(chosen: Filters) -> tuple[str, list[Any]]:
     return " AND ".join(terms), values
 
 
-def _cohorts(chosen: Filters, days: Days) -> tuple[str, Sequence[Any]]:
-    where, values = _chosen(chosen)
+def cohorts_of(chosen: Filters, days: Days) -> tuple[str, Sequence[Any]]:
+    """SQL of the chosen messages that were sent on the days, and its values."""
+    where, values = where_of(chosen)
     if days.first is not None:
         return f"metric_date BETWEEN ? AND ? AND {where}", [days.first, days.last, *values]
     return f"metric_date <= ? AND {where}", [days.last, *values]

@@ -75,7 +75,12 @@ class LakeReader:
             yield Reading(cursor)
             cursor.execute("COMMIT")
         except duckdb.CatalogException as error:
+            is_set_up = self._is_set_up(cursor)
             self._let_go()
+            if is_set_up:
+                raise LakeError(
+                    f"the lake in {self._home} was made by another release; run `outpulse flows` once to bring it up to date"
+                ) from error
             raise NoLake(f"the lake in {self._home} has no tables yet") from error
         except duckdb.Error as error:
             self._let_go()
@@ -96,6 +101,14 @@ class LakeReader:
                 self._connection = connect(self._home, read_only=True, memory_limit=MEMORY_LIMIT, threads=THREADS)
                 self._catalog = catalog
             return self._connection.cursor()
+
+    @staticmethod
+    def _is_set_up(cursor: duckdb.DuckDBPyConnection) -> bool:
+        with suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        with suppress(duckdb.Error):
+            return bool(cursor.execute("SELECT count(*) FROM store.commits").fetchone())
+        return False
 
     def _let_go(self) -> None:
         """Forgets the connection; cursors that other threads still use keep it open until they end."""

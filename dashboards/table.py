@@ -1,4 +1,4 @@
-"""The table of campaigns: counts, rates with small bars, and warning colours at the marks of providers."""
+"""The table of campaigns: health, counts, rates with small bars, and warning colours at the marks of providers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from dashboards.figures import Level, Totals, bounce_level, complaint_level, marks, totals_of
+from dashboards.figures import Level, Totals, bounce_level, complaint_level, health, marks, totals_of
 from dashboards.words import campaign_name, count, percent, ratio
 
 MOST_ROWS: Final = 15
@@ -35,8 +35,9 @@ class _Column:
 _COLUMNS: Final = (
     _Column("Delivered", "delivered", "sent", "of those sent"),
     _Column("Human opens", "opened", "delivered", "of those delivered; machine opens left out", bar=True),
-    _Column("Clicks", "clicked", "delivered", "of those delivered, by people", bar=True),
-    _Column("Replies", "replied", "delivered", "of those delivered", bar=True),
+    _Column("Clicks", "clicked", "delivered", "of those delivered, by people"),
+    _Column("Replies", "answered", "delivered", "of those delivered; absence notices left out", bar=True),
+    _Column("Meetings", "meetings", "delivered", "booked, of those delivered", digits=2),
     _Column("Bounces", "bounced", "sent", "of those sent; marked from 5 %", level=bounce_level),
     _Column(
         "Complaints",
@@ -50,6 +51,7 @@ _COLUMNS: Final = (
 )
 
 ORDERS: Final[Mapping[str, Callable[[Totals], float]]] = {
+    "Least healthy": lambda t: -(health(t) if health(t) is not None else 101),  # type: ignore[operator]
     "Most sent": lambda t: t.sent,
     "Most replies": lambda t: t.reply_rate or 0,
     "Most opens": lambda t: t.open_rate or 0,
@@ -58,33 +60,20 @@ ORDERS: Final[Mapping[str, Callable[[Totals], float]]] = {
 }
 """How the table can be ordered: the largest first, ties by name."""
 
-STYLE: Final = """
-div.wide {overflow-x: auto}
-table.campaigns {width: 100%; border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums}
-table.campaigns th {font-weight: 500; text-align: right; padding: .3rem .6rem; opacity: .7; vertical-align: bottom}
-table.campaigns td {text-align: right; padding: .3rem .6rem; border-top: 1px solid rgba(128, 128, 128, .22);
-    white-space: nowrap}
-table.campaigns th:first-child, table.campaigns td:first-child {text-align: left; padding-left: .2rem}
-table.campaigns td.small {opacity: .7}
-table.campaigns .bar {display: inline-block; width: 4.5rem; height: .5rem; margin-left: .5rem; border-radius: 2px;
-    background: rgba(128, 128, 128, .16); text-align: left; vertical-align: middle}
-table.campaigns .bar i {display: block; height: 100%; border-radius: 2px; background: #0072B2}
-table.campaigns .warn {background: #F8E3B0; color: #4A3300; border-radius: 3px; padding: .1rem .35rem}
-table.campaigns .alarm {background: #C04A00; color: #fff; border-radius: 3px; padding: .1rem .35rem; font-weight: 600}
-"""
-
 
 def campaigns_html(totals: pa.Table, last_hour: pa.Table, order: str) -> str:
     """The table as HTML; names are escaped, columns with bars share one scale each."""
     events = _events_by_campaign(last_hour)
     rows = _ordered(totals, order)
     scales = {c.name: max((c.of(t) or 0 for _, t in rows), default=0) for c in _COLUMNS if c.bar}
-    heads = "".join(f'<th title="{escape(c.title)}">{c.name}</th>' for c in _COLUMNS)
+    heads = "".join(f'<th scope="col" title="{escape(c.title)}">{c.name}</th>' for c in _COLUMNS)
     body = "".join(_row(name, figures, events.get(name, 0), scales) for name, figures in rows[:MOST_ROWS])
-    return f"""<table class="campaigns"><thead><tr><th>Campaign</th><th>Sent</th>{heads}
-        <th title="deliveries with a bounce of each class">hard · soft · block</th>
-        <th title="events of any kind in the hour before the newest event">Events, last hour</th></tr></thead>
-        <tbody>{body}</tbody></table>"""
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Campaigns"><table class="campaigns"><thead><tr>
+        <th scope="col">Campaign</th>
+        <th scope="col" title="0 to 100: what is left until a provider steps in">Health</th><th scope="col">Sent</th>{heads}
+        <th scope="col" title="deliveries with a bounce of each class">hard · soft · block</th>
+        <th scope="col" title="events of any kind in the hour before the newest event">Events, last hour</th></tr></thead>
+        <tbody>{body}</tbody></table></div>"""
 
 
 def hidden_rows(totals: pa.Table, order: str) -> tuple[int, int]:
@@ -110,9 +99,18 @@ def _row(campaign_id: str | None, figures: Totals, events: int, scales: Mapping[
     cells = "".join(_cell(column, figures, scales) for column in _COLUMNS)
     classes = " · ".join(count(n) for n in (figures.bounced_hard, figures.bounced_soft, figures.bounced_block))
     return (
-        f"<tr><td>{escape(campaign_name(campaign_id))}</td><td>{count(figures.sent)}</td>{cells}"
+        f"<tr><td>{escape(campaign_name(campaign_id))}</td><td>{_health_html(figures)}</td>"
+        f"<td>{count(figures.sent)}</td>{cells}"
         f'<td class="small">{classes}</td><td>{count(events)}</td></tr>'
     )
+
+
+def _health_html(figures: Totals) -> str:
+    found = health(figures)
+    if found is None:
+        return count(None)
+    level = marks(figures)
+    return f'<span class="{level}">⚠ {found}</span>' if level is not Level.FINE else str(found)
 
 
 def _cell(column: _Column, figures: Totals, scales: Mapping[str, float]) -> str:

@@ -1,32 +1,33 @@
-"""The headline: one tile a figure, beside the same figure of the days before."""
+"""The headline: one tile a figure, how sure it is, and how it stands beside the same figure of the days before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from typing import Final
 
-import streamlit as st
-
 from dashboards.figures import Level, Totals, bounce_level, complaint_level
-from dashboards.words import count, percent
+from dashboards.words import NOTHING, count, percent
+from features.intervals import difference, wilson
 
 _IMMATURE: Final = "Opens, clicks and replies keep coming for days, so the rates of the newest days still rise."
 
 
 class Trend(StrEnum):
-    """How a change is to be read; the words are Streamlit's colours of a delta."""
+    """How a change is to be read."""
 
-    MORE_IS_BETTER = "normal"
-    LESS_IS_BETTER = "inverse"
-    NEITHER = "off"
+    BETTER = "up"
+    WORSE = "down"
+    NEITHER = "flat"
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One headline figure: `value` and `change` as shown; no change without earlier figures."""
+    """One headline figure as shown; no `sure` without trials, no `change` without earlier figures."""
 
     name: str
     value: str
+    sure: str | None
     change: str | None
     trend: Trend
     explanation: str
@@ -36,41 +37,56 @@ class Tile:
 @dataclass(frozen=True)
 class _Rate:
     name: str
-    of: Callable[[Totals], float | None]
+    part: str
+    whole: str
     explanation: str
-    trend: Trend = Trend.MORE_IS_BETTER
+    is_good: bool = True
     ripens: bool = False
     digits: int = 1
     level: Callable[[float | None], Level] = lambda _: Level.FINE
 
+    def counts(self, totals: Totals) -> tuple[int, int]:
+        return getattr(totals, self.part), getattr(totals, self.whole)
+
 
 _RATES: Final = (
-    _Rate("Delivered", lambda t: t.delivery_rate, "Of the messages sent."),
+    _Rate("Delivered", "delivered", "sent", "Of the messages sent."),
     _Rate(
         "Human opens",
-        lambda t: t.open_rate,
+        "opened",
+        "delivered",
         f"Delivered messages that a person opened, each counted once. Machine opens are left out. {_IMMATURE}",
         ripens=True,
     ),
     _Rate(
-        "Clicks",
-        lambda t: t.click_rate,
-        f"Delivered messages in which a person clicked, each counted once. {_IMMATURE}",
+        "Replies",
+        "answered",
+        "delivered",
+        f"Of the messages delivered; absence notices are left out. {_IMMATURE}",
         ripens=True,
     ),
-    _Rate("Replies", lambda t: t.reply_rate, f"Of the messages delivered. {_IMMATURE}", ripens=True),
+    _Rate(
+        "Positive replies",
+        "positive",
+        "delivered",
+        f"Interested, a question, or a meeting request, of the messages delivered. {_IMMATURE}",
+        ripens=True,
+    ),
+    _Rate("Meetings", "meetings", "delivered", f"Booked meetings, of the messages delivered. {_IMMATURE}", ripens=True),
     _Rate(
         "Bounces",
-        lambda t: t.bounce_rate,
+        "bounced",
+        "sent",
         "Of the messages sent, with any bounce: hard, soft or block. Amazon SES reviews accounts from 5 % on.",
-        trend=Trend.LESS_IS_BETTER,
+        is_good=False,
         level=bounce_level,
     ),
     _Rate(
         "Complaints",
-        lambda t: t.complaint_rate,
+        "complained",
+        "delivered",
         "Of the messages delivered. Gmail wants less than 0.1 % and never 0.3 %; Amazon SES reviews from 0.1 % on.",
-        trend=Trend.LESS_IS_BETTER,
+        is_good=False,
         ripens=True,
         digits=3,
         level=complaint_level,
@@ -81,40 +97,55 @@ _RATES: Final = (
 def tiles(now: Totals, before: Totals | None, *, ripe: bool) -> list[Tile]:
     """The headline tiles in order.
 
-    `before` is None, or empty, when there is nothing to compare with. Unless `ripe`, changes of rates that still rise are
-    shown as neither good nor bad.
+    `before` is None, or empty, when there is nothing to compare with. A change is better or worse only where it is more
+    than chance (95 %) and, of rates that still rise, where the days are `ripe`.
     """
     earlier = before if before and before.sent else None
     change = f"{100 * (now.sent / earlier.sent - 1):+.0f} %" if earlier else None
     explanation = "Messages sent on these days, each counted once. Today's count is not yet whole."
-    sent = Tile("Sent", count(now.sent), change, _trend(change, Trend.MORE_IS_BETTER), explanation)
+    sent = Tile("Sent", count(now.sent), None, change, Trend.NEITHER, explanation)
     return [sent, *(_tile(rate, now, earlier, ripe=ripe) for rate in _RATES)]
 
 
 def _tile(rate: _Rate, now: Totals, before: Totals | None, *, ripe: bool) -> Tile:
-    value, past = rate.of(now), rate.of(before) if before else None
-    change = None
-    if value is not None and past is not None:
-        points = round(100 * (value - past), rate.digits)
-        change = f"{points:+.{rate.digits}f} pts" if points else f"{0:.{rate.digits}f} pts"
-    trend = _trend(change, rate.trend) if ripe or not rate.ripens else Trend.NEITHER
-    return Tile(rate.name, percent(value, rate.digits), change, trend, rate.explanation, rate.level(value))
+    hits, trials = rate.counts(now)
+    value = hits / trials if trials else None
+    if rate.part == "positive" and now.answered and not now.read:
+        value = None  # unknown, as no reply has been read yet
+    sure = wilson(hits, trials) if value is not None else None
+    told = f"{100 * sure.low:.{rate.digits}f}{NOTHING}{100 * sure.high:.{rate.digits}f} %" if sure else None
+    change, trend = _change(rate, now, before, ripe=ripe) if before and value is not None else (None, Trend.NEITHER)
+    return Tile(rate.name, percent(value, rate.digits), told, change, trend, rate.explanation, rate.level(value))
 
 
-def _trend(change: str | None, trend: Trend) -> Trend:
-    """A change that rounds to nothing is neither good nor bad."""
-    return trend if change and any(digit in change for digit in "123456789") else Trend.NEITHER
+def _change(rate: _Rate, now: Totals, before: Totals, *, ripe: bool) -> tuple[str | None, Trend]:
+    hits, trials = rate.counts(now)
+    past_hits, past_trials = rate.counts(before)
+    limits = difference(hits, trials, past_hits, past_trials)
+    if limits is None:
+        return None, Trend.NEITHER
+    points = round(100 * (hits / trials - past_hits / past_trials), rate.digits)
+    text = f"{points:+.{rate.digits}f} pts" if points else f"{0:.{rate.digits}f} pts"
+    if limits.low <= 0 <= limits.high or (rate.ripens and not ripe):
+        return text, Trend.NEITHER
+    return text, Trend.BETTER if (points > 0) == rate.is_good else Trend.WORSE
 
 
-def show_tiles(shown: list[Tile]) -> None:
-    """The tiles in one row."""
-    for place, tile in zip(st.columns(len(shown)), shown, strict=True):
-        place.metric(
-            tile.name if tile.level is Level.FINE else f"⚠ {tile.name}",
-            tile.value,
-            tile.change,
-            delta_color=tile.trend.value,
-            help=tile.explanation,
-            border=True,
-            height="stretch",
-        )
+def tiles_html(shown: Sequence[Tile]) -> str:
+    """The tiles; colour is never the only sign."""
+    return f'<dl class="tiles">{"".join(map(_tile_html, shown))}</dl>'
+
+
+def _tile_html(tile: Tile) -> str:
+    marked = "" if tile.level is Level.FINE else f" {tile.level}-tile"
+    name = tile.name if tile.level is Level.FINE else f"⚠ {tile.name}"
+    sure = f'<dd class="sure">95 %: {escape(tile.sure)}</dd>' if tile.sure else ""
+    words = {Trend.BETTER: "better", Trend.WORSE: "worse", Trend.NEITHER: "no clear change"}[tile.trend]
+    if tile.name == "Sent":
+        words = "than before"
+    arrow = {Trend.BETTER: "✓", Trend.WORSE: "✗", Trend.NEITHER: "·"}[tile.trend]
+    change = f'<dd class="change {tile.trend}">{arrow} {escape(tile.change)}, {words}</dd>' if tile.change else ""
+    return (
+        f'<div class="tile{marked}" title="{escape(tile.explanation, quote=True)}"><dt>{escape(name)}</dt>'
+        f'<dd class="value">{escape(tile.value)}</dd>{sure}{change}</div>'
+    )

@@ -19,7 +19,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "sinks": frozenset({"schemas", "features", "eventlog", "control", "sinks"}),
     "flows": frozenset({"adapters", "features", "schemas", "eventlog", "control", "sinks", "flows"}),
     "gateway": frozenset({"adapters", "schemas", "eventlog", "control", "gateway"}),
-    "dashboards": frozenset({"schemas", "sinks", "dashboards"}),
+    "dashboards": frozenset({"schemas", "features", "eventlog", "control", "sinks", "dashboards"}),
     "data": frozenset({"schemas", "data"}),
 }
 """Package -> the packages of the house it may import; everybody may import `outpulse.settings`, `outpulse` all."""

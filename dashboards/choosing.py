@@ -1,0 +1,50 @@
+"""The row of filters. What is chosen stands in the address, so a link keeps it, and it holds on every page."""
+
+from typing import Final
+
+import streamlit as st
+
+from dashboards import queries
+from dashboards.filters import Filters, Range
+from dashboards.process import Source
+from dashboards.words import CHANNELS
+
+_ONE_CHANNEL: Final = "Only mail reports deliveries and opens: to compare rates, look at one channel at a time."
+ANY: Final = ""
+
+
+def choose(source: Source, *, campaigns: bool = True) -> Filters:
+    """The chosen range, channel and campaigns; mail alone to begin with, as its rates are what people know.
+
+    Raises:
+        NoLake: there is nothing to choose from yet.
+    """
+    names, channels = source.figures("choices", queries.choices)
+    with st.container(key="filters"):
+        ranges, channel, several = st.columns([1.1, 0.7, 2.2], vertical_alignment="bottom")
+    options = [ANY, *(name for name in channels if name is not None)]
+    begins_with = options.index("email") if "email" in options and None not in channels else 0
+    chosen_range = ranges.segmented_control(
+        "Time, back from the newest event",
+        [r.value for r in Range],
+        default=Range.WEEK.value,
+        key="range",
+        bind="query-params",
+        required=True,
+    )
+    chosen_channel = channel.selectbox(
+        "Channel",
+        options,
+        begins_with,
+        format_func=lambda name: CHANNELS.get(name, name),
+        key="channel",
+        help=_ONE_CHANNEL,
+        bind="query-params",
+    )
+    chosen: tuple[str, ...] = ()
+    if campaigns:
+        picked = several.multiselect(
+            "Campaigns", names, placeholder="All campaigns", key="campaigns", bind="query-params"
+        )
+        chosen = tuple(picked)
+    return Filters(range=Range(chosen_range or Range.WEEK), channel=chosen_channel or None, campaigns=chosen)

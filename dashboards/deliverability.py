@@ -1,0 +1,165 @@
+"""Bounces and complaints by sender and recipients' domain, decisions and suppressions: the SQL and what it shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import pyarrow as pa
+
+from dashboards.charts import GREY, dress
+from dashboards.filters import Filters, buckets
+from dashboards.queries import spelled, status, where_of
+from dashboards.reader import Reading
+from features.intervals import wilson
+from sinks.store import RECIPIENT_DOMAIN
+
+BOUNCE_TOLERANCE: Final = 0.05
+COMPLAINT_TOLERANCE: Final = 0.003
+"""What the guard's rules `bounces` and `complaints` tolerate by default; features.tolerances says who says so."""
+
+# Events of the three kinds, from facts and what corrects their dimensions: what metrics_minute counts, of any window.
+BY_SENDER_AND_DOMAIN: Final = f"""
+    SELECT sender, recipient_domain, sum(events) FILTER (kind = 'delivered')::BIGINT AS delivered,
+        sum(events) FILTER (kind = 'bounced')::BIGINT AS bounced,
+        sum(events) FILTER (kind = 'bounced' AND bounce_class = 'hard')::BIGINT AS hard,
+        sum(events) FILTER (kind = 'bounced' AND bounce_class = 'block')::BIGINT AS block,
+        sum(events) FILTER (kind = 'bounced' AND bounce_class = 'soft')::BIGINT AS soft,
+        sum(events) FILTER (kind = 'complained')::BIGINT AS complained
+    FROM (
+        SELECT sender, {RECIPIENT_DOMAIN} AS recipient_domain, kind, bounce_class, 1 AS events
+        FROM store.facts WHERE occurred_at >= ? AND kind IN ('delivered', 'bounced', 'complained') AND {{where}}
+        UNION ALL
+        SELECT sender, recipient_domain, kind, bounce_class, events
+        FROM store.corrections WHERE occurred_at >= ? AND kind IN ('delivered', 'bounced', 'complained') AND {{where}}
+    ) GROUP BY sender, recipient_domain HAVING count(*) > 0 ORDER BY delivered DESC NULLS LAST, sender, recipient_domain"""
+_AS_DOCUMENTED: Final = """
+    SELECT sender, recipient_domain, sum(events) FILTER (kind = 'delivered')::BIGINT AS delivered,
+        sum(events) FILTER (kind = 'bounced')::BIGINT AS bounced,
+        sum(events) FILTER (kind = 'complained')::BIGINT AS complained
+    FROM metrics_minute WHERE minute >= ? AND kind IN ('delivered', 'bounced', 'complained') AND {where}
+    GROUP BY sender, recipient_domain ORDER BY delivered DESC NULLS LAST"""
+DECISIONS: Final = """
+    SELECT occurred_at, action, scope_kind, scope_value, rule, hits, trials, observed_rate, tolerance, evidence,
+        detector, decided_by, why, caused_by
+    FROM pauses WHERE scope_kind NOT IN ('contact', 'recipient') ORDER BY occurred_at DESC, id DESC LIMIT 500"""
+SUPPRESSED: Final = """
+    SELECT reason, source, scope AS channel, count(*) AS people, max(since) AS newest
+    FROM suppressions GROUP BY ALL ORDER BY people DESC, reason LIMIT 50"""
+MOST_DOMAINS: Final = 10
+FEWEST: Final = 20
+"""A share of fewer messages than this is noise, and is not coloured."""
+
+
+@dataclass(frozen=True)
+class Deliverability:
+    """What the page shows of the lake."""
+
+    pairs: list[dict[str, Any]]
+    sql: str
+    decisions: list[dict[str, Any]]
+    suppressed: list[dict[str, Any]]
+
+
+def load(reading: Reading, chosen: Filters) -> Deliverability:
+    """All of it on one snapshot.
+
+    Raises:
+        NoLake: nothing has landed yet.
+    """
+    now = status(reading)
+    where, values = where_of(chosen)
+    start = buckets(chosen.range, now.as_of, now.oldest).start
+    found = reading.arrow(BY_SENDER_AND_DOMAIN.format(where=where), [*[start, *values] * 2])
+    return Deliverability(
+        pairs=_judged(found),
+        sql=spelled(_AS_DOCUMENTED.format(where=where), [start, *values]),
+        decisions=reading.arrow(DECISIONS).to_pylist(),
+        suppressed=reading.arrow(SUPPRESSED).to_pylist(),
+    )
+
+
+def _judged(found: pa.Table) -> list[dict[str, Any]]:
+    """Shares and Wilson's lower limits; worst first."""
+    rows: list[dict[str, Any]] = []
+    for row in found.to_pylist():
+        counts = {name: value or 0 for name, value in row.items() if name not in {"sender", "recipient_domain"}}
+        tried = counts["delivered"] + counts["bounced"]
+        bounces = wilson(counts["bounced"], tried)
+        complaints = wilson(min(counts["complained"], counts["delivered"]), counts["delivered"])
+        rows.append(
+            {
+                "sender": row["sender"],
+                "recipient_domain": row["recipient_domain"],
+                "tried": tried,
+                **counts,
+                "bounce_share": counts["bounced"] / tried if tried else None,
+                "bounce_low": bounces.low if bounces else None,
+                "bounce_high": bounces.high if bounces else None,
+                "complaint_share": counts["complained"] / counts["delivered"] if counts["delivered"] else None,
+                "complaint_low": complaints.low if complaints else None,
+            }
+        )
+    return sorted(rows, key=lambda r: (-_use(r), -r["tried"]))
+
+
+def _use(row: dict[str, Any]) -> float:
+    """How much of a tolerance is surely used up."""
+    return max((row["bounce_low"] or 0) / BOUNCE_TOLERANCE, (row["complaint_low"] or 0) / COMPLAINT_TOLERANCE)
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """`over` where the share is surely above a tolerance (95 %), `watch` where it is by count alone, else `fine`."""
+    if _use(row) > 1:
+        return "over"
+    over = (row["bounce_share"] or 0) > BOUNCE_TOLERANCE or (row["complaint_share"] or 0) > COMPLAINT_TOLERANCE
+    return "watch" if over else "fine"
+
+
+def heat_map(rows: Sequence[dict[str, Any]], what: str) -> go.Figure:
+    """Senders by domains with the most mail, the rest as `others`; what is above the tolerance is in the upper half."""
+    part, whole, tolerance = (
+        ("bounced", "tried", BOUNCE_TOLERANCE)
+        if what == "Bounces"
+        else ("complained", "delivered", COMPLAINT_TOLERANCE)
+    )
+    mail: dict[str, int] = {}
+    for row in rows:
+        mail[_domain(row)] = mail.get(_domain(row), 0) + row["tried"]
+    top = sorted(mail, key=lambda name: (-mail[name], name))[:MOST_DOMAINS]
+    senders = sorted({row["sender"] or "(no sender)" for row in rows})
+    counts: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        name = _domain(row) if _domain(row) in top else "others"
+        cell = counts.setdefault((row["sender"] or "(no sender)", name), [0, 0])
+        cell[0] += row[part]
+        cell[1] += row[whole]
+    names = [*top, *(["others"] if any(key[1] == "others" for key in counts) else [])]
+    cells = [[counts.get((sender, name), [0, 0]) for name in names] for sender in senders]
+    digits = 1 if what == "Bounces" else 2
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[a / b if b >= FEWEST else None for a, b in line] for line in cells],
+            x=names,
+            y=senders,
+            text=[[f"{100 * a / b:.{digits}f} %" if b >= FEWEST else "" for a, b in line] for line in cells],
+            texttemplate="%{text}",
+            customdata=[[f"{a:,} of {b:,}" for a, b in line] for line in cells],
+            hovertemplate="%{y} to %{x}: %{customdata}<extra></extra>",
+            zmin=0,
+            zmax=2 * tolerance,
+            colorscale=[[0, "#2E6F9E"], [0.35, "#7FB2D1"], [0.5, "#E9D8A6"], [0.75, "#E08A1E"], [1, "#B83A12"]],
+            colorbar={"tickformat": ".1%", "thickness": 12, "title": {"text": "share", "side": "right"}},
+            xgap=2,
+            ygap=2,
+        )
+    )
+    dress(figure, height=110 + 44 * max(len(senders), 2))
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(showgrid=False, tickangle=-30)
+    figure.update_yaxes(showgrid=False, autorange="reversed", ticks="", color=GREY)
+    return figure
+
+
+def _domain(row: dict[str, Any]) -> str:
+    return row["recipient_domain"] or "(no address)"

@@ -1,0 +1,65 @@
+"""Draws a page, tells what is wrong in words, and draws it anew when lake or log have changed."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import streamlit as st
+
+from dashboards import frames, header, queries
+from dashboards.people import Viewer
+from dashboards.process import Source
+from dashboards.reader import NoLake
+from schemas.failures import OutpulseError
+
+REFRESH_SECONDS: Final = 1.0
+"""How often an open page looks whether something has changed: landing takes up to a second more, drawing less."""
+_REST: Final = 2.0
+"""A page is drawn anew after this many times the time it took: many who look share the process."""
+_LOG: Final = logging.getLogger("outpulse.dashboard")
+
+Draw = Callable[[Source, Viewer], None]
+
+
+def run(source: Source, who: Viewer, title: str, draw: Draw) -> None:
+    """Draws a page as of now."""
+    began = time.monotonic()
+    source.kept.begin()
+    version = source.version()
+    head = st.container()
+    done = st.session_state.pop("done", None)
+    if done:
+        st.toast(done, icon=":material/check_circle:")
+    try:
+        draw(source, who)
+    except NoLake:
+        frames.empty(
+            "No data yet",
+            "Run `outpulse replay FILE`, send a webhook, or try `outpulse demo`. This page then fills by itself.",
+        )
+    except OutpulseError as error:
+        st.warning(f"{error}. Trying again every {REFRESH_SECONDS:.0f} s.", icon=":material/sync_problem:")
+    except Exception:  # noqa: BLE001 - a page never shows a traceback
+        _LOG.exception("page %s cannot be drawn", title)
+        st.error("This page cannot be drawn: the fault is in the dashboard's own messages.", icon=":material/error:")
+    took = time.monotonic() - began
+    st.session_state["just_drawn"] = True
+    with head:
+        watch(source, title, version, source.kept.due_at(), time.monotonic() + _REST * took)
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def watch(source: Source, title: str, version: object, due_at: float | None, not_before: float) -> None:
+    """The head of the page; has all of it drawn anew when something is no longer as drawn."""
+    if not st.session_state.pop("just_drawn", False):  # else every change while drawing would draw once more
+        now = time.monotonic()
+        is_due = due_at is not None and now >= due_at
+        if now >= not_before and (is_due or source.version() != version):
+            st.rerun()
+    try:
+        status: queries.Status | None = source.figures("status", queries.status)
+    except OutpulseError:
+        status = None
+    st.html(header.head_html(title, status, datetime.now(UTC), flows_run=source.flows_run()))

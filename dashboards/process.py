@@ -1,0 +1,131 @@
+"""What one process of the dashboard has of a home, for all who look: lake, log, what is paused, settings, kept figures."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import streamlit as st
+
+from control.client import ControlClient
+from control.state import Held
+from dashboards.kept import Kept
+from dashboards.reader import LakeReader, Reading, Snapshot
+from eventlog.sqlite import SqliteLog
+from outpulse.settings import DEFAULT_HOME, Settings, load
+from schemas.failures import OutpulseError
+from sinks.attach import writer_pid
+
+PULSE_SECONDS: Final = 0.5
+"""All who look share one look at the lake that is at most this old."""
+_HOLDING_SECONDS: Final = 0.5
+
+T = TypeVar("T")
+
+
+class Source:
+    """A home as the dashboard sees it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.reader = LakeReader(home)
+        self.kept = Kept()
+        self._lock = threading.Lock()
+        self._seen: tuple[float, Snapshot | OutpulseError] | None = None
+        self._held: tuple[float, list[Held] | OutpulseError] | None = None
+        self._log: SqliteLog | None = None
+        self._control: ControlClient | None = None
+        self._settings = load(home)
+
+    @property
+    def settings(self) -> Settings:
+        """The home's settings, as of the start of the process."""
+        return self._settings
+
+    def snapshot(self) -> Snapshot:
+        """Which snapshot of the lake counts now.
+
+        Raises:
+            LakeError: there is none, or it cannot be read.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if self._seen is None or now - self._seen[0] > PULSE_SECONDS:
+                try:
+                    self._seen = (now, self.reader.snapshot())
+                except OutpulseError as error:
+                    self._seen = (now, error)
+            found = self._seen[1]
+        if isinstance(found, OutpulseError):
+            raise found
+        return found
+
+    def version(self) -> Hashable:
+        """Changes with whatever a page may show: the lake, what is paused, and whether the flows run."""
+        try:
+            seen: Hashable = self.snapshot()
+        except OutpulseError as error:
+            seen = str(error)
+        return seen, tuple(held.offset for held in self.holding()), self.flows_run()
+
+    def figures(self, name: Hashable, query: Callable[[Reading], T]) -> T:
+        """What a query over the lake gives, read once a snapshot.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+
+        def read() -> T:
+            with self.reader.reading() as reading:
+                return query(reading)
+
+        return self.kept.get(name, self.snapshot(), read)
+
+    def log(self) -> SqliteLog:
+        """The home's log.
+
+        Raises:
+            LogError: it cannot be opened.
+        """
+        with self._lock:
+            if self._log is None:
+                self._log = SqliteLog(self.home / "log", self._settings.log.partitions)
+            return self._log
+
+    def holding(self) -> list[Held]:
+        """The pauses and slow-downs that hold by the log, in its order; none where there is no log yet."""
+        if not (self.home / "log").exists():
+            return []
+        log = self.log()
+        with self._lock:
+            now = time.monotonic()
+            if self._held is None or now - self._held[0] > _HOLDING_SECONDS:
+                if self._control is None:
+                    self._control = ControlClient(log)
+                try:
+                    self._held = (now, self._control.holding().pauses)
+                except OutpulseError as error:
+                    self._held = (now, error)
+            found = self._held[1]
+        return found if isinstance(found, list) else []
+
+    def forget_holding(self) -> None:
+        """Looks into the log anew when next asked: something was just written to it."""
+        with self._lock:
+            self._held = None
+
+    def flows_run(self) -> bool:
+        """Whether some process writes to the lake now."""
+        return writer_pid(self.home) is not None
+
+
+@st.cache_resource(show_spinner=False)
+def _source_of(home: str) -> Source:
+    return Source(Path(home))
+
+
+def source() -> Source:
+    """The home that OUTPULSE_HOME names."""
+    return _source_of(os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME))
