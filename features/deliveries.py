@@ -66,8 +66,8 @@ _AWARE: Final = (*IS_DELIVERED, "called", *_INTERESTED)
 
 
 def mask(*names: str) -> int:
-    """The bits of some flags together."""
-    return sum(_BIT[name] for name in names)
+    """The bits of some flags together; a name may be given twice."""
+    return sum(_BIT[name] for name in set(names))
 
 
 def has(*names: str, flags: str = "flags") -> str:
