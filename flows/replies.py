@@ -27,7 +27,7 @@ from flows.reply_second_opinion import Opinions
 from flows.reply_state import Pair, ReplyState
 from outpulse.settings import GuardSettings, RepliesSettings
 from schemas.events import Event, Kind, Reply, Stream
-from sinks.answered import AnsweredMessages
+from sinks.answered import Answered, AnsweredMessages
 from sinks.unread import Place, unread
 
 NAME: Final = "replies"
@@ -46,7 +46,6 @@ class ReplyStep:
 
     def __init__(self, log: Log, home: Path, settings: RepliesSettings, guard: GuardSettings | None = None) -> None:
         self._log = log
-        self._home = home
         self._state = ReplyState(home / FOLDER)
         self._shelf = ModelShelf(home, self._state)
         self._heeding = Heeding(self._state, self._shelf)
@@ -68,13 +67,16 @@ class ReplyStep:
         made = Made()
         with self._state.transaction():
             waiting: list[Pair] = []
-            for stream, record in batch.records:
+            events = self._events_of(batch)
+            for place, (stream, record) in enumerate(batch.records):
                 if stream is Stream.FEEDBACK:
                     self._read(waiting, made)
                     waiting = []
                     self._heeding.heed(record, made)
-                else:
-                    waiting += self._completed(stream, record)
+                elif stream is Stream.REPLIES:
+                    waiting += self._with_words(self._completed(record))
+                elif place in events:
+                    waiting += self._with_words(self._state.add_event(events[place]))
             self._read(waiting, made)
             self._append(made)
             self._state.move(batch.positions)
@@ -99,7 +101,7 @@ class ReplyStep:
         What is read of the past tells the dispatcher nothing.
         """
         place: Place = msgspec.json.decode(self._state.get("history", '[0, "", "", ""]'), type=Place)
-        found = unread(self._home, place, _HISTORY)
+        found = unread(self._messages.connection(), place, _HISTORY)
         if not found:
             return False
         made = Made()
@@ -125,35 +127,32 @@ class ReplyStep:
         self._messages.close()
         self._state.close()
 
-    def _completed(self, stream: Stream, record: Stored) -> list[Pair]:
-        """The pairs that a record completes; none for what is no reply."""
+    def _completed(self, record: Stored) -> list[Pair]:
+        """The pairs that a reply's words complete."""
         try:
-            if stream is Stream.EVENTS:
-                event = _EVENT(record.value)
-                pairs = self._state.add_event(self._completed_event(event)) if event.kind is Kind.REPLIED else []
-            else:
-                pairs = self._state.add_reply(_REPLY(record.value))
+            return self._state.add_reply(_REPLY(record.value))
         except _UNREADABLE:
             return []  # the lake's writer makes a dead letter of it
-        return self._with_words(pairs)
 
     def _with_words(self, pairs: list[Pair]) -> list[Pair]:
         for pair in pairs:
             self._state.note_words(pair.key, clean(pair.reply.text[:_MOST_CHARACTERS]).written)
         return pairs
 
-    def _completed_event(self, event: Event) -> Event:
-        """A replied event with what the lake knows of the message that it answers; what the event says itself stays."""
-        if event.contact_id and event.account_tier and event.persona and not (event.attributes or {}).get("from"):
-            return event
-        found = self._messages.of(event)
-        if found is None:
-            return event
-        given = found._asdict()
-        missing = {name: given[name] for name in _GIVEN if getattr(event, name) is None}
-        return msgspec.structs.replace(
-            event, **missing, attributes=(event.attributes or {}) | {SENT_TO: found.recipient}
-        )
+    def _events_of(self, batch: ReplyBatch) -> dict[int, Event]:
+        """The replied events of a batch by their place in it, with what the lake knows of the messages they answer."""
+        found: dict[int, Event] = {}
+        for place, (stream, record) in enumerate(batch.records):
+            if stream is Stream.EVENTS:
+                try:
+                    event = _EVENT(record.value)
+                except _UNREADABLE:
+                    continue
+                if event.kind is Kind.REPLIED:
+                    found[place] = event
+        poor = {place: event for place, event in found.items() if _lacks_something(event)}
+        answered = self._messages.of(list(poor.values())) if poor else []
+        return found | {p: _with_message(e, m) for (p, e), m in zip(poor.items(), answered, strict=True) if m}
 
     def _read(self, pairs: Sequence[Pair], made: Made) -> None:
         """Understands replies and notes what follows."""
@@ -192,6 +191,16 @@ class ReplyStep:
         for name, position in batch.positions.items():
             stream, _, partition = name.partition("/")
             self._log.mark(NAME, stream, int(partition), position)
+
+
+def _lacks_something(event: Event) -> bool:
+    return bool((event.attributes or {}).get("from")) or any(getattr(event, name) is None for name in _GIVEN)
+
+
+def _with_message(event: Event, message: Answered) -> Event:
+    """An event with what is known of the message that it answers; what it says itself stays."""
+    missing = {name: getattr(message, name) for name in _GIVEN if getattr(event, name) is None}
+    return msgspec.structs.replace(event, **missing, attributes=(event.attributes or {}) | {SENT_TO: message.recipient})
 
 
 def build(flow: Dataflow, source: Source[ReplyBatch], sink: Sink[ReplyBatch]) -> Dataflow:

@@ -18,7 +18,7 @@ _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _REPLIES: Final = "replies"
-_NICE: Final = 10
+_NICE: Final = 5
 """The replies flow gives way: embedding takes tens of milliseconds a reply, and nothing else may wait for it."""
 PARENT: Final = "OUTPULSE_PARENT_PID"
 """Set for supervised parts: they end when this process is gone."""

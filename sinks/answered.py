@@ -19,9 +19,17 @@ from sinks.attach import connect
 _RETRY_SECONDS: Final = 10.0
 _MOST_IDS: Final = 10
 """Ids that are looked up: the first ones are those of the newest messages."""
-_SELECT: Final = """
-    SELECT recipient, min(contact_id), min(campaign_id), min(account_tier), min(persona), min(occurred_at) AS first_at
-    FROM store.facts WHERE kind <> 'replied' AND recipient IS NOT NULL AND {} GROUP BY recipient"""
+_KNOWN: Final = "recipient, min(contact_id), min(campaign_id), min(account_tier), min(persona)"
+_BY_DELIVERY: Final = f"""
+    SELECT delivery_id, {_KNOWN} FROM store.facts
+    WHERE kind <> 'replied' AND recipient IS NOT NULL AND delivery IN (
+        SELECT hash('d', id) FROM (SELECT unnest(?::VARCHAR[]) AS id)) AND delivery_id IS NOT NULL
+    GROUP BY delivery_id, recipient ORDER BY delivery_id, recipient"""
+_BY_MAIL: Final = f"""
+    SELECT {_KNOWN} FROM store.facts
+    WHERE kind <> 'replied' AND recipient IS NOT NULL AND mail IN (
+        SELECT {MAIL_HASH.format("id")} FROM (SELECT unnest(?::VARCHAR[]) AS id))
+    GROUP BY recipient ORDER BY recipient"""
 _BY_ADDRESS: Final = f"""
     SELECT recipient, contact_id, campaign_id, account_tier, persona, occurred_at
     FROM store.facts WHERE kind <> 'replied' AND address = {ADDRESS_HASH.format("?")} AND occurred_at <= ?::TIMESTAMPTZ
@@ -46,14 +54,25 @@ class AnsweredMessages:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tried_at = float("-inf")
 
-    def of(self, event: Event) -> Answered | None:
-        """The message that a replied event answers, where exactly one fits."""
+    def of(self, events: Sequence[Event]) -> list[Answered | None]:
+        """The message that each replied event answers, where exactly one fits; one look for all that name a delivery."""
         try:
-            connection = self._connected()
-            return None if connection is None else _find(connection, event)
+            connection = self.connection()
+            if connection is None:
+                return [None] * len(events)
+            ids = sorted({event.delivery_id for event in events if event.delivery_id})
+            named: dict[str, list[tuple[object, ...]]] = {}
+            for name, *row in connection.execute(_BY_DELIVERY, [ids]).fetchall() if ids else ():
+                named.setdefault(name, []).append(tuple(row))
+            return [
+                _lone(named.get(event.delivery_id, ()), _author(event))
+                if event.delivery_id
+                else _find(connection, event)
+                for event in events
+            ]
         except (duckdb.Error, OutpulseError):
             self.close()
-            return None
+            return [None] * len(events)
 
     def close(self) -> None:
         """Lets go of the lake."""
@@ -61,7 +80,8 @@ class AnsweredMessages:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> duckdb.DuckDBPyConnection | None:
+    def connection(self) -> duckdb.DuckDBPyConnection | None:
+        """The lake, None while there is none."""
         if self._connection is None and time.monotonic() - self._tried_at > _RETRY_SECONDS:
             self._tried_at = time.monotonic()
             try:
@@ -72,18 +92,18 @@ class AnsweredMessages:
 
 
 def _find(connection: duckdb.DuckDBPyConnection, event: Event) -> Answered | None:
-    told = event.attributes or {}
-    wrote = told.get("from", "").strip().lower()
-    if event.delivery_id:
-        rows = connection.execute(_SELECT.format("delivery = hash('d', ?)"), [event.delivery_id]).fetchall()
-        return _lone(rows, wrote)
-    hashes = f"mail IN (SELECT {MAIL_HASH.format('id')} FROM (SELECT unnest(?::VARCHAR[]) AS id))"
+    """The message that a mail answers."""
+    wrote = _author(event)
     for ids in _ids(event):
-        if found := _lone(connection.execute(_SELECT.format(hashes), [ids]).fetchall(), wrote):
+        if found := _lone(connection.execute(_BY_MAIL, [ids]).fetchall(), wrote):
             return found
     if not wrote:
         return None
     return _lone(connection.execute(_BY_ADDRESS, [wrote, event.occurred_at]).fetchall(), wrote)
+
+
+def _author(event: Event) -> str:
+    return (event.attributes or {}).get("from", "").strip().lower()
 
 
 def _lone(rows: Sequence[tuple[object, ...]], wrote: str) -> Answered | None:

@@ -1,15 +1,12 @@
 """Replies that came by files: they lie in the lake and not in the log, and are read when nothing else waits."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import msgspec
 
 from schemas.events import EVENT_FIELDS, Event, Origin, Reply
-from schemas.failures import LakeError
 from schemas.instants import from_epoch_ms
-from sinks.attach import connect
 
 Place = tuple[int, str, str, str]
 """Where the reading of history goes on: behind a commit, an event's id, provider and recipient."""
@@ -29,18 +26,16 @@ _QUERY: Final = f"""
     ORDER BY f.seq, f.event_id, coalesce(f.provider, ''), coalesce(f.recipient, '')"""
 
 
-def unread(home: Path, place: Place, limit: int) -> list[tuple[Place, Event, Reply | None]]:
+def unread(
+    connection: duckdb.DuckDBPyConnection | None, place: Place, limit: int
+) -> list[tuple[Place, Event, Reply | None]]:
     """The next replies of files behind a place, with where the reading goes on after each; none without a lake."""
-    try:
-        connection = connect(home, read_only=True, memory_limit="200MB", threads=1)
-    except LakeError:
+    if connection is None:
         return []
     try:
         rows = connection.execute(_QUERY, [place[0], *place, limit]).fetchall()
     except duckdb.Error:
         return []
-    finally:
-        connection.close()
     return [_found(row) for row in rows]
 
 

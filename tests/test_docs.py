@@ -16,7 +16,7 @@ from adapters import REGISTRY
 from gateway.metrics import Metrics
 from gateway.pages import hot_paths
 from outpulse.cli import cli
-from outpulse.settings import AlertsSettings, AlertTarget, MailboxSettings, ProviderSettings, Settings, load
+from outpulse.settings import AlertsSettings, AlertTarget, LlmSettings, MailboxSettings, ProviderSettings, Settings, load
 from schemas.decode import decode_record
 from schemas.derive import columns
 from schemas.events import Event
@@ -129,7 +129,7 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
 
 @pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
-    others = {"providers", "hooks", "mailbox", "mailboxes", "alerts"}  # what may stand there has tests of its own
+    others = {"providers", "hooks", "mailbox", "mailboxes", "alerts", "replies"}  # what may stand there has tests of its own
     assert {f.name for f in msgspec.structs.fields(Settings)} == {
         "gateway",
         "dashboard",
@@ -145,6 +145,13 @@ def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> No
         assert shown in row, row
         if isinstance(default, dict):
             assert all(f"{key} = {value:g}" in row for key, value in default.items()), row
+
+
+def test_every_setting_of_the_larger_model_stands_in_the_readme_with_its_default() -> None:
+    rows = README.read_text().splitlines()
+    for name, default in leaves(LlmSettings, "replies.llm"):
+        row = next((row for row in rows if row.startswith(f"| `{name}` |")), "")
+        assert f"`{default}`" in row if default else row, name
 
 
 def test_every_setting_of_providers_is_told() -> None:
