@@ -24,6 +24,7 @@ DEMO_HOME: Final = Path(".outpulse-demo")
 _MARK: Final = "demo.json"
 _KEPT: Final = frozenset({_MARK, "up.lock", "outpulse.toml"})
 _SETTLE_SECONDS: Final = 90.0
+_READ_SECONDS: Final = 120.0
 
 LAKE_COUNTS: Final = {
     "sent": "messages_sent",
@@ -176,13 +177,31 @@ def _progress() -> Any:  # noqa: ANN401 - a callback or None
 def _settled(home: Home, truth: Sequence[Mapping[str, Any]], supervisor: Supervisor) -> dict[str, Any] | None:
     """World beside lake, once they agree, or once the lake has stopped moving."""
     deadline = time.monotonic() + _SETTLE_SECONDS
-    result = None
+    result: dict[str, Any] | None = None
     while time.monotonic() < deadline and not supervisor.stopping.is_set():
         time.sleep(0.5)
         result = compare(home.path, truth)
         if result["agree"]:
             break
+    deadline = time.monotonic() + _READ_SECONDS
+    while _unread(home.path) and time.monotonic() < deadline and not supervisor.stopping.is_set():
+        time.sleep(0.5)
     return result
+
+
+def _unread(home: Path) -> int:
+    """How many replies are not understood yet; some hundred take half a minute."""
+    from sinks.attach import connect, lake_folder
+
+    if not (lake_folder(home) / "catalog.sqlite").exists():
+        return 0
+    connection = connect(home, read_only=True)
+    query = (
+        "SELECT count(*) FROM response_intelligence WHERE response_text IS NOT NULL AND intent_classification IS NULL"
+    )
+    row = connection.execute(query).fetchone()
+    connection.close()
+    return int(row[0]) if row else 0
 
 
 def compare(home: Path, truth: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from control.client import ControlClient
-from control.commands import PARTITION, PROBATION, append, decide
+from control.commands import BY_REPLIES, PARTITION, PROBATION, append, decide
 from control.scopes import Scope, parse_scope, scope_of
 from eventlog import Log
 from outpulse.home import Home
@@ -32,10 +32,15 @@ def run_pauses(home: Home, *, every: bool, as_json: bool) -> int:
     rows = _every_decision(home) if every else _holding(home)
     if as_json:
         print_json(rows)
-    elif rows:
-        print_table(_SHOWN, ([row[name] for name in _SHOWN] for row in rows))
-    else:
+        return 0
+    # Everybody who replied is stopped or put off: hundreds of lines would hide the few that concern whole campaigns.
+    shown = rows if every else [row for row in rows if row["decided_by"] != BY_REPLIES]
+    if shown:
+        print_table(_SHOWN, ([row[name] for name in _SHOWN] for row in shown))
+    elif not rows:
         print("nothing has been decided" if every else "nothing is paused")  # noqa: T201 - the verb's answer
+    if len(shown) < len(rows):
+        print(f"and {len(rows) - len(shown)} contacts who replied (--json shows them)")  # noqa: T201 - the verb's answer
     return 0
 
 
