@@ -191,7 +191,7 @@ def load(home: Path, port: int, chosen: argparse.Namespace, key: Any) -> dict[st
     poster = Poster(port, chosen.rate, chosen.seconds, chosen.post, key if chosen.signed else None)
     poster.start()
     if chosen.dashboard:
-        command = [sys.executable, "-m", "benchmarks.pages", str(home), str(chosen.seconds)]
+        command = [sys.executable, "-m", "benchmarks.page_queries", str(home), str(chosen.seconds)]
         reader = subprocess.Popen(command, stdout=subprocess.PIPE)
     seen, worst_poll = watch(home, poster, int((row[0] if row else 0) or 0))
     seen.sort()

@@ -1,70 +1,175 @@
-"""Seconds of each query of the dashboard's page, by running the page's own code with a clock around each query.
+"""The dashboard's pages on a home: first paint and refreshes in a browser with several viewers, memory, and each query.
 
-python -m benchmarks.pages HOME [SECONDS]
+python -m benchmarks.pages HOME [--seconds 40] [--viewers 10] [--write 1000]
+
+`--write` lands so many events a second in the home's lake meanwhile, as flows do: take a copy of a home. First paint is from
+the request to the title and the first figures, in Debian's chromium; a refresh is what the server needs to draw a page anew.
 """
 
+import argparse
 import json
+import logging
+import os
+import re
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from dashboards import queries
-from dashboards.filters import Filters, Range
-from dashboards.reader import LakeReader, Reading
+import psutil
 
-
-class Timed(LakeReader):
-    """A reader that notes (query's first words, seconds)."""
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.found: dict[str, list[float]] = {}
-        self.label = ""
-
-    @contextmanager
-    def reading(self) -> Iterator[Reading]:
-        """As the reader's own, with the clock."""
-        with super().reading() as reading:
-            for name in ("rows", "arrow"):
-                setattr(reading, name, self._timed(getattr(reading, name)))
-            yield reading
-
-    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(query: str, *values: Any) -> Any:
-            started = time.perf_counter()
-            result = call(query, *values)
-            words = " ".join(query.split())
-            name = next((n for n, text in vars(queries).items() if text is query), words[:40])
-            self.found.setdefault(f"{self.label} {name}", []).append(time.perf_counter() - started)
-            return result
-
-        return timed
+PAGES: Final = (
+    "",
+    "campaign",
+    "deliverability",
+    "replies",
+    "experiments",
+    "send-times",
+    "learning",
+    "data-quality",
+    "sql",
+    "system",
+)
+_DRAWN: Final = re.compile(r"drawn page=(.+) ms=(\d+) cpu=(\d+)")
+_SETTLED: Final = """() => document.querySelector('.head h1') && document.querySelector(
+    '.tile .value, .empty, table.listing, .js-plotly-plot, [data-testid="stForm"]')"""
 
 
-def rounds(home: Path, until: Callable[[], bool], pause: float = 1.0) -> dict[str, dict[str, float]]:
-    """Draws the page of every range over and over; median and longest milliseconds of each query."""
-    reader = Timed(home)
-    while not until():
-        for chosen in Range:
-            reader.label = chosen.value
-            with reader.reading() as reading:
-                queries.load(reading, Filters(range=chosen))
-        time.sleep(pause)
+def serve(home: Path, port: int) -> None:
+    """The dashboard, with a line for each page drawn."""
+    from outpulse.home import open_home
+    from outpulse.parts import run_dashboard
+
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("outpulse.dashboard").setLevel(logging.DEBUG)
+    run_dashboard(open_home(str(home)), port=port)
+
+
+def write(home: Path, rate: int, seconds: float) -> None:
+    """Lands `rate` events a second in chunks of one second's events, newest days of the lake."""
+    import msgspec
+
+    from sinks.lake import Lake
+    from tests.lakes import works
+
+    lake = Lake(home)
+    from flows.delivery import run_plainly
+
+    row = lake.connection.execute("SELECT max(newest) FROM store.commits").fetchone()
+    assert row is not None
+    newest = row[0]
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        began = time.monotonic()
+        moment = newest.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        run = f"{time.time_ns()}"
+        events = [
+            {"event_id": f"w{run}-{n}", "kind": "delivered" if n % 3 else "opened", "occurred_at": moment,
+             "delivery_id": f"w{run}-{n // 2}", "campaign_id": f"cmp-{n % 20}", "channel": "email",
+             "sender": f"sender{n % 7}@brightloom.example", "recipient": f"p{n}@firm{n % 500}.example"}
+            for n in range(rate)
+        ]  # fmt: skip
+        run_plainly(works([msgspec.to_builtins(e) for e in events], [rate], source=f"bench{run}"), lake)
+        number += rate
+        time.sleep(max(0.0, 1 - (time.monotonic() - began)))
+    lake.close()
+    print(f"wrote {number} events", file=sys.stderr)
+
+
+@contextmanager
+def _process(*arguments: str, messages: Any = None) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.pages", *arguments], stderr=messages)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def measure(home: Path, *, seconds: float, viewers: int, rate: int) -> dict[str, Any]:
+    """First paints of a fresh process page by page, then refreshes with all viewers, and the memory in the end."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import ARGUMENTS, CHROMIUM
+    from tests.processes import answers, free_port, wait_until
+
+    port = free_port()
+    with (
+        tempfile.TemporaryFile("w+") as messages,
+        _process("--serve", str(home), str(port), messages=messages) as served,
+    ):
+        wait_until(lambda: answers(port), what="the dashboard's port")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+            paints = {page: _first_paint(browser, port, page) for page in PAGES}
+            again = {page: _first_paint(browser, port, page) for page in PAGES}
+            messages.seek(0, os.SEEK_END)
+            start = messages.tell()
+            with _process("--writer", str(home), str(rate), str(seconds)) if rate else _nothing():
+                contexts = [browser.new_context() for _ in range(viewers)]
+                for n, context in enumerate(contexts):
+                    context.new_page().goto(f"http://127.0.0.1:{port}/{PAGES[n % len(PAGES)]}")
+                time.sleep(seconds)
+            memory = psutil.Process(served.pid).memory_info().rss / 2**20
+            browser.close()
+        messages.seek(start)
+        drawn: dict[str, list[tuple[int, int]]] = {}
+        for title, ms, cpu in _DRAWN.findall(messages.read()):
+            drawn.setdefault(title, []).append((int(ms), int(cpu)))
     return {
-        name: {"median_ms": round(1000 * statistics.median(s)), "max_ms": round(1000 * max(s)), "times": len(s)}
-        for name, s in sorted(reader.found.items())
+        "first_paint_seconds": {"cold": paints, "warm": again},
+        "refresh_ms": {
+            title: {
+                "median": statistics.median(ms for ms, _ in found),
+                "p95": sorted(ms for ms, _ in found)[int(0.95 * len(found))],
+                "median_cpu": statistics.median(cpu for _, cpu in found),
+                "times": len(found),
+            }
+            for title, found in sorted(drawn.items())
+        },
+        "memory_mib": round(memory),
+        "load_average": os.getloadavg(),
+        "viewers": viewers,
+        "events_per_second": rate,
     }
 
 
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+def _first_paint(browser: Any, port: int, page: str) -> float:
+    context = browser.new_context()
+    opened = context.new_page()
+    began = time.monotonic()
+    opened.goto(f"http://127.0.0.1:{port}/{page}", wait_until="commit")
+    opened.wait_for_function(_SETTLED, timeout=60_000)
+    took = time.monotonic() - began
+    context.close()
+    return round(took, 2)
+
+
 def main() -> None:
-    """Rounds over a home for some seconds."""
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20.0
-    end = time.monotonic() + seconds
-    print(json.dumps(rounds(Path(sys.argv[1]), lambda: time.monotonic() > end), indent=1))
+    """Measures, or is one of the processes that a measurement needs."""
+    if sys.argv[1:2] == ["--serve"]:
+        serve(Path(sys.argv[2]), int(sys.argv[3]))
+        return
+    if sys.argv[1:2] == ["--writer"]:
+        write(Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--viewers", type=int, default=10)
+    parser.add_argument("--write", type=int, default=0)
+    chosen = parser.parse_args()
+    print(json.dumps(measure(chosen.home, seconds=chosen.seconds, viewers=chosen.viewers, rate=chosen.write), indent=1))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ AGES: Final = """
 class Campaign:
     """What the page shows of one campaign."""
 
+    filters: Filters
     now: Totals
     others: Totals
     funnel: dict[str, int]
@@ -90,6 +91,7 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
     channel = (" AND channel = ?", [chosen.channel]) if chosen.channel else ("", [])
     step_us = int(steps.step.total_seconds() * 1_000_000)
     return Campaign(
+        filters=mine,
         now=sum((totals_of(row) for row in totals if row["campaign_id"] == campaign), Totals()),
         others=sum((totals_of(row) for row in totals if row["campaign_id"] != campaign), Totals()),
         funnel=funnel(reading, mine, days),

@@ -31,6 +31,7 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
         key="range",
         bind="query-params",
         required=True,
+        wrap=True,
     )
     chosen_channel = channel.selectbox(
         "Channel",

@@ -52,6 +52,7 @@ table.campaigns .bar i {display: block; height: 100%; border-radius: 2px; backgr
 .item {display: flex; gap: .7rem; align-items: baseline}
 .item .mark {flex: none; min-width: 3.2rem; text-align: center; font-size: .8rem}
 .item strong {font-weight: 620}
+.item > span:last-child {overflow-wrap: anywhere; min-width: 0}
 .item span.why {opacity: .8}
 .letter {white-space: pre-wrap; overflow-wrap: anywhere; font-size: .95rem; line-height: 1.45; margin: .3rem 0 .2rem;
     border-left: 3px solid rgba(128, 140, 150, .45); padding: .1rem 0 .1rem .8rem; max-height: 15rem; overflow-y: auto}

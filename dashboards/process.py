@@ -1,6 +1,8 @@
 """What one process of the dashboard has of a home, for all who look: lake, log, what is paused, settings, kept figures."""
 
+import importlib
 import os
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -11,14 +13,14 @@ import streamlit as st
 
 from control.client import ControlClient
 from control.state import Held
-from dashboards.kept import Kept
+from dashboards.kept import Kept, Same
 from dashboards.reader import LakeReader, Reading, Snapshot
 from eventlog.sqlite import SqliteLog
 from outpulse.settings import DEFAULT_HOME, Settings, load
 from schemas.failures import OutpulseError
 from sinks.attach import writer_pid
 
-PULSE_SECONDS: Final = 0.5
+PULSE_SECONDS: Final = 0.25
 """All who look share one look at the lake that is at most this old."""
 _HOLDING_SECONDS: Final = 0.5
 
@@ -83,6 +85,10 @@ class Source:
 
         return self.kept.get(name, self.snapshot(), read)
 
+    def drawn(self, name: Hashable, of: object, make: Callable[[], T]) -> T:
+        """A picture of figures that `figures` gave, made once for all who look at them."""
+        return self.kept.get(("drawn", name), Same(of), make)
+
     def log(self) -> SqliteLog:
         """The home's log.
 
@@ -129,3 +135,9 @@ def _source_of(home: str) -> Source:
 def source() -> Source:
     """The home that OUTPULSE_HOME names."""
     return _source_of(os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME))
+
+
+def warm() -> None:
+    """Imports what pages need before anybody asks for one: the charts alone take a second."""
+    for screen in pkgutil.iter_modules([str(Path(__file__).parent / "screens")]):
+        importlib.import_module(f"dashboards.screens.{screen.name}")

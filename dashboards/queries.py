@@ -183,17 +183,18 @@ def load(reading: Reading, chosen: Filters) -> Page:
         over_time=over_time(reading, chosen, steps),
         last_hour=live_window(reading, chosen, now.as_of, timedelta(hours=1)),
         funnel=funnel(reading, chosen, days),
-        sql=_told(chosen, days, steps),
+        sql=_told(chosen, days, charted_days(chosen.range, now.as_of), steps),
     )
 
 
-def _told(chosen: Filters, days: Days, steps: Buckets) -> dict[str, str]:
+def _told(chosen: Filters, days: Days, charted: Days, steps: Buckets) -> dict[str, str]:
     """The queries of a page with their values in place, over what analysts read, to be looked at and copied."""
     where, values = cohorts_of(chosen, days)
+    by_day, day_values = cohorts_of(chosen, charted)
     events, given = where_of(chosen)
     return {
         "totals": spelled(TOTALS.format(counts=COUNTS, where=where), values),
-        "by_send_day": spelled(BY_SEND_DAY.format(counts=COUNTS, where=where), values),
+        "by_send_day": spelled(BY_SEND_DAY.format(counts=COUNTS, where=by_day), day_values),
         "over_time": spelled(
             f"""
     SELECT time_bucket(INTERVAL {int(steps.step.total_seconds())} SECOND, minute) AS bucket, kind,

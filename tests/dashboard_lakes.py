@@ -51,6 +51,17 @@ _SHOWN_INTENTS = tuple(_SAYINGS)
 
 def furnish(home: Path) -> Path:
     """Adds what other parts will have found out: replies read, corrections, models, insights, experiments, send times."""
+    hostile = {
+        "event_id": "hostile",
+        "provider": "mailbox",
+        "recipient": "eve@craneford.example",
+        "campaign_id": "cmp-x",
+    }
+    land(
+        home,
+        works([{**hostile, "kind": "replied", "occurred_at": "2026-01-30T17:59:00.000Z", "channel": "email"}, {"kind": "sent"}],
+              [2], source="hostile"),
+    )  # fmt: skip
     facts = rows(
         home,
         """SELECT event_id, provider, recipient, occurred_at, campaign_id FROM store.facts
@@ -58,7 +69,7 @@ def furnish(home: Path) -> Path:
     )
     results, replies = [], []
     for number, (event_id, provider, recipient, occurred_at, _) in enumerate(facts):
-        intent = _SHOWN_INTENTS[number % len(_SHOWN_INTENTS)]
+        intent = "unsubscribe" if event_id == "hostile" else _SHOWN_INTENTS[number % len(_SHOWN_INTENTS)]
         text, urgency, action = _SAYINGS[intent]
         moment = occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         asked = action in {"human_review", "schedule_meeting"}
@@ -124,6 +135,11 @@ def _insights(newest: datetime) -> list[tuple[str, dict[str, Any]]]:
                                   "experiment_status": "completed", "start_date": at(8), "end_date": at(1),
                                   "results_summary": '{"A":{"trials":1100,"hits":31},"B":{"trials":1095,"hits":58}}',
                                   "created_at": at(8)}),
+        *(("data_quality", {"id": named(f"check {n}"), "run_at": at(0), "suite": "facts", "check_name": f"check_{n}",
+                            "table_name": "events", "kind": "range", "expectation": f"No {what} in the lake",
+                            "success": n > 0, "severity": "warning", "failures": 0 if n else 3,
+                            "observed": None if n else "3 rows", "mend": None if n else "look at them"})
+          for n, what in enumerate(("negative count", "impossible rate"))),
         ("optimization_actions", {"id": named("action"), "campaign_id": "cmp-warehouse-restock-pilot",
                                   "optimization_trigger": "high_bounce", "current_performance": '{"rate":0.19}',
                                   "recommended_actions": '["pause"]', "actions_taken": '["pause"]',

@@ -31,7 +31,7 @@ def draw(source: Source, who: Viewer) -> None:
     chosen = choose(source, campaigns=False)
     found = source.figures(("campaign", name, chosen), lambda reading: figures.load(reading, str(name), chosen))
     st.html(tiles_html(tiles(found.now, None, ripe=False)))
-    _timeline(found)
+    _timeline(source, found)
     left, right = st.columns(2, gap="large")
     with left:
         _funnel(found)
@@ -41,7 +41,7 @@ def draw(source: Source, who: Viewer) -> None:
     _beside_others(found, chosen)
 
 
-def _timeline(found: Campaign) -> None:
+def _timeline(source: Source, found: Campaign) -> None:
     frames.part(
         "Timeline", "Deliveries as bars, what came of them as marks (right scale); dotted: decisions, experiments."
     )
@@ -50,7 +50,11 @@ def _timeline(found: Campaign) -> None:
         return
     says = "What happened when: deliveries, replies, bounces, meetings, with decisions and experiments marked"
     frames.chart(
-        figures.timeline(found), "timeline", says=says, rows=found.timeline, names=["bucket", "kind", "events"]
+        source.drawn(("timeline", found.filters), found, lambda: figures.timeline(found)),
+        "timeline",
+        says=says,
+        rows=found.timeline,
+        names=["bucket", "kind", "events"],
     )
     if found.marks:
         columns = (
@@ -106,10 +110,10 @@ def _segments(found: Campaign) -> None:
     )
     by, rate = st.columns(2)
     dimension = by.segmented_control(
-        "By", list(DIMENSIONS), default="Step", key="by", bind="query-params", required=True
+        "By", list(DIMENSIONS), default="Step", key="by", bind="query-params", required=True, wrap=True
     )
     which = rate.segmented_control(
-        "Rate of", list(RATES), default="Replies", key="rate_of", bind="query-params", required=True
+        "Rate of", list(RATES), default="Replies", key="rate_of", bind="query-params", required=True, wrap=True
     )
     rows = figures.segment_rates(found.segments[dimension or "Step"], which or "Replies")
     if not rows:

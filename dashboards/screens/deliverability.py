@@ -57,7 +57,7 @@ def _pairs(found: deliverability.Deliverability) -> None:
         return
     what = st.segmented_control(
         "Share of", ["Bounces", "Complaints"], default="Bounces", key="share", label_visibility="collapsed",
-        bind="query-params", required=True,
+        bind="query-params", required=True, wrap=True,
     )  # fmt: skip
     names = list(found.pairs[0])
     frames.chart(

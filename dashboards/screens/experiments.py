@@ -83,7 +83,7 @@ def _variants(source: Source, campaigns: list[str]) -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     name = left.selectbox("Campaign", campaigns, key="tested", bind="query-params")
     rate = right.segmented_control(
-        "Rate", list(RATES), default="Replies", key="rate_of", bind="query-params", required=True
+        "Rate", list(RATES), default="Replies", key="rate_of", bind="query-params", required=True, wrap=True
     )
     query = campaign.SEGMENTS.format(dimension="variant", where="campaign_id = ?")
     rows = source.figures(("variants", name), lambda reading: reading.arrow(query, [name]).to_pylist())

@@ -36,10 +36,10 @@ def draw(source: Source, who: Viewer) -> None:
     _campaigns(page)
     left, right = st.columns([1, 1.4], gap="large")
     with left:
-        _funnel(page)
+        _funnel(source, page)
     with right:
-        _by_send_day(page)
-    _over_time(page)
+        _by_send_day(source, page)
+    _over_time(source, page)
 
 
 def _needs(source: Source) -> None:
@@ -86,21 +86,32 @@ def _campaigns(page: queries.Page) -> None:
     frames.data("campaigns", page.totals.to_pylist(), page.totals.column_names, sql=page.sql["totals"], has_table=False)
 
 
-def _funnel(page: queries.Page) -> None:
+def _funnel(source: Source, page: queries.Page) -> None:
     frames.part("Funnel", "Each message once, by how far it came; shares are of the stage before.")
     rows = funnel_rows(page.funnel)
     says = "Funnel: " + ", ".join(f"{row['stage']} {count(row['messages'])}" for row in rows)
-    frames.chart(cohort_funnel(rows), "funnel", says=says, rows=rows, names=list(rows[0]))
+    figure = source.drawn(("funnel", page.filters), page, lambda: cohort_funnel(rows))
+    frames.chart(figure, "funnel", says=says, rows=rows, names=list(rows[0]))
 
 
-def _by_send_day(page: queries.Page) -> None:
+def _by_send_day(source: Source, page: queries.Page) -> None:
     frames.part(
         "Rates by send day", f"Largest campaigns, by UTC day of sending; days with fewer than {FEWEST} left out."
     )
     rate = st.segmented_control(
-        "Rate", list(RATES), default=OPENS, key="rate", label_visibility="collapsed", bind="query-params", required=True
+        "Rate",
+        list(RATES),
+        default=OPENS,
+        key="rate",
+        label_visibility="collapsed",
+        bind="query-params",
+        required=True,
+        wrap=True,
     )
-    figure = rates_by_send_day(page.by_send_day, rate or OPENS, page.days.last)
+    name = rate or OPENS
+    figure = source.drawn(
+        ("by_send_day", name, page.filters), page, lambda: rates_by_send_day(page.by_send_day, name, page.days.last)
+    )
     says = f"{rate or OPENS} by send day, one line a campaign"
     frames.chart(
         figure, "by_send_day", says=says, rows=_rows(page.by_send_day), names=page.by_send_day.column_names,
@@ -108,9 +119,11 @@ def _by_send_day(page: queries.Page) -> None:
     )  # fmt: skip
 
 
-def _over_time(page: queries.Page) -> None:
+def _over_time(source: Source, page: queries.Page) -> None:
     frames.part("Events over time", "When things happened (UTC); the last step is not yet whole.")
-    figure = events_over_time(page.over_time, page.buckets, page.status.as_of)
+    figure = source.drawn(
+        ("over_time", page.filters), page, lambda: events_over_time(page.over_time, page.buckets, page.status.as_of)
+    )
     says = "Events over time, by kind, in three panels: sending, opens, and what else came back"
     frames.chart(
         figure, "over_time", says=says, rows=_rows(page.over_time), names=page.over_time.column_names,

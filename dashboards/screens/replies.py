@@ -54,7 +54,13 @@ def _wanted() -> Wanted:
     with st.container(key="filters"):
         show, intents, words = st.columns([1.6, 2, 1.4], vertical_alignment="bottom")
     chosen = show.segmented_control(
-        "Show", [s.value for s in Show], default=Show.WAITING.value, key="show", bind="query-params", required=True
+        "Show",
+        [s.value for s in Show],
+        default=Show.WAITING.value,
+        key="show",
+        bind="query-params",
+        required=True,
+        wrap=True,
     )
     picked = intents.multiselect(
         "Read as", list(INTENT_WORDS), format_func=INTENT_WORDS.__getitem__, placeholder="Anything", key="intent",
@@ -101,6 +107,7 @@ def _card(source: Source, who: Viewer, reply: Mapping[str, Any]) -> None:
             format_func=_words,
             key=key,
             required=current is not None,
+            wrap=True,
             on_change=_correct,
             args=(source, who, event_id, reply["intent_classification"], key),
         )

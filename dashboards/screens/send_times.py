@@ -22,7 +22,7 @@ def draw(source: Source, who: Viewer) -> None:
         return
     rate = st.segmented_control(
         "Rate by hour of sending", list(times.RATES), default="Human opens", key="rate_by_hour", bind="query-params",
-        required=True,
+        required=True, wrap=True,
     ) or "Human opens"  # fmt: skip
     names = list(rows[0])
     frames.part(

@@ -1,0 +1,258 @@
+"""What the pages show equals the SQL that they show with it, over the tables that analysts read."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from dashboards import attention, campaign, deliverability, inbox, queries, state, times
+from dashboards.filters import Filters, Range
+from dashboards.funnel import STAGES, funnel_rows
+from dashboards.inbox import Show, Wanted
+from dashboards.kept import Kept
+from dashboards.listing import Column, csv_bytes, listing_html
+from dashboards.reader import LakeReader
+from dashboards.saved import described, saved_queries
+from schemas.tables import TABLES
+from tests.dashboard_lakes import furnish, land_world
+
+ALL = Filters(Range.ALL, channel="email")
+CHOSEN = [
+    pytest.param(ALL, id="all mail"),
+    pytest.param(Filters(Range.DAY), id="a day"),
+    pytest.param(Filters(Range.WEEK, ("cmp-faster-ledger-close",)), id="a campaign"),
+]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> LakeReader:
+    return LakeReader(furnish(land_world(tmp_path_factory.mktemp("world") / "home")))
+
+
+def asked(reader: LakeReader, query: str) -> list[dict[str, Any]]:
+    """What a query over the analysts' tables gives."""
+    with reader.reading() as reading:
+        found: list[dict[str, Any]] = reading.arrow(query).to_pylist()
+        return found
+
+
+def values(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    """Some columns, in an order of their own."""
+    return sorted((tuple(row[name] for name in names) for row in rows), key=str)
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_the_overviews_figures_equal_the_sql_that_it_shows(reader: LakeReader, chosen: Filters) -> None:
+    with reader.reading() as reading:
+        page = queries.load(reading, chosen)
+
+    assert asked(reader, page.sql["totals"]) == page.totals.to_pylist()
+    assert asked(reader, page.sql["by_send_day"]) == page.by_send_day.to_pylist()
+    names = ("bucket", "kind", "is_machine", "events")
+    assert values(asked(reader, page.sql["over_time"]), *names) == values(page.over_time.to_pylist(), *names)
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_senders_and_domains_equal_the_metrics_that_analysts_read(reader: LakeReader, chosen: Filters) -> None:
+    with reader.reading() as reading:
+        found = deliverability.load(reading, chosen)
+
+    names = ("sender", "recipient_domain", "delivered", "bounced", "complained")
+    expected = [{k: v or 0 if k in names[2:] else v for k, v in row.items()} for row in asked(reader, found.sql)]
+    assert values(expected, *names) == values(found.pairs, *names)
+    assert found.pairs
+
+
+def test_a_pair_is_over_its_tolerance_when_the_lower_limit_is() -> None:
+    def verdict(low: float, share: float) -> str:
+        row = {"bounce_low": low, "bounce_share": share, "complaint_low": 0.0, "complaint_share": 0.0}
+        return deliverability.verdict(row)
+
+    assert verdict(0.049, 0.049) == "fine"
+    assert verdict(0.05, 0.051) == "watch"
+    assert verdict(0.0501, 0.08) == "over"
+
+
+@pytest.mark.parametrize("dimension", ["Step", "Variant", "Persona", "Tier", "Channel", "Sender"])
+def test_segments_of_a_campaign_equal_its_deliveries(reader: LakeReader, dimension: str) -> None:
+    with reader.reading() as reading:
+        found = campaign.load(reading, "cmp-faster-ledger-close", ALL)
+
+    query = found.sql["segments"].replace("{dimension}", campaign.DIMENSIONS[dimension])
+    names = ("segment", "sent", "delivered", "opened", "clicked", "bounced", "complained")
+    assert values(asked(reader, query), *names) == values(found.segments[dimension], *names)
+
+
+def test_a_campaigns_figures_and_those_of_all_others_add_up_to_the_total(reader: LakeReader) -> None:
+    with reader.reading() as reading:
+        found = campaign.load(reading, "cmp-faster-ledger-close", ALL)
+        page = queries.load(reading, ALL)
+
+    assert found.now.sent + found.others.sent == sum(page.totals["sent"].to_pylist())
+
+
+def test_the_funnel_never_widens_and_counts_deliveries(reader: LakeReader) -> None:
+    with reader.reading() as reading:
+        counts = queries.load(reading, Filters(Range.ALL)).funnel
+
+    stages = [counts[part] for _, part, _ in STAGES]
+    assert stages == sorted(stages, reverse=True)
+    (deals,) = asked(
+        reader,
+        """SELECT count(DISTINCT coalesce(linked, delivery)) AS n FROM store.facts LEFT JOIN store.links ON delivery = alias
+        WHERE kind = 'opportunity_created'""",
+    )
+    assert counts["opportunities"] == deals["n"]
+    assert [row["messages"] for row in funnel_rows(counts)] == stages
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(Wanted(), id="waiting"),
+        pytest.param(Wanted(Show.ALL), id="all"),
+        pytest.param(Wanted(Show.ALL, ("question", "referral")), id="two intents"),
+        pytest.param(Wanted(Show.ALL, (), "ledger"), id="words"),
+        pytest.param(Wanted(Show.UNREAD), id="not read"),
+    ],
+)
+def test_the_inbox_equals_response_intelligence(reader: LakeReader, wanted: Wanted) -> None:
+    with reader.reading() as reading:
+        found = inbox.load(reading, wanted)
+
+    expected = asked(reader, found.sql)
+    names = {"response_timestamp": "occurred_at", "response_text": "text", "priority": "priority",
+             "intent_classification": "intent_classification", "review_reasons": "review_reasons"}  # fmt: skip
+    assert [[row[name] for name in names] for row in expected] == [
+        [row[name] for name in names.values()] for row in found.replies
+    ]
+    where = found.sql.split("WHERE", 1)[1].split("ORDER BY", 1)[0]
+    assert found.found == asked(reader, f"SELECT count(*) AS n FROM response_intelligence WHERE {where}")[0]["n"]
+
+
+def test_the_second_page_of_the_inbox_goes_on_where_the_first_ends(reader: LakeReader) -> None:
+    with reader.reading() as reading:
+        first, second = (inbox.load(reading, Wanted(Show.ALL, page=n)).replies for n in (1, 2))
+
+    assert len({row["event_id"] for row in [*first, *second]}) == len(first) + len(second)
+    assert first[-1]["priority"] >= second[0]["priority"]
+
+
+def test_replies_that_wait_are_counted_as_analysts_count_them(reader: LakeReader) -> None:
+    with reader.reading() as reading:
+        known = attention.facts(reading)
+
+    assert [known.waiting] == asked(
+        reader,
+        f"""SELECT count(*) AS replies, count(*) FILTER (urgency_level = 'urgent') AS urgent,
+            count(*) FILTER (intent_classification = 'meeting_request') AS meetings
+        FROM response_intelligence WHERE {attention.IS_WAITING}""",
+    )
+    assert known.waiting["replies"] > 0
+    assert [row["winning_variant"] for row in known.winners] == ["B"]
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_hours_of_sending_equal_the_deliveries(reader: LakeReader, chosen: Filters) -> None:
+    with reader.reading() as reading:
+        rows, _, sql = times.load(reading, chosen)
+
+    names = ("weekday", "hour", "sent", "delivered", "opened", "clicked")
+    assert values(asked(reader, sql), *names) == values(rows, *names)
+
+
+def test_the_system_page_counts_every_event_once(reader: LakeReader) -> None:
+    with reader.reading() as reading:
+        found = state.load(reading)
+
+    assert found.sums["events"] == asked(reader, "SELECT count(*) AS n FROM events")[0]["n"]
+    assert (
+        sum(row["letters"] for row in found.letters) == asked(reader, "SELECT count(*) AS n FROM dead_letters")[0]["n"]
+    )
+
+
+@pytest.mark.parametrize("title", saved_queries())
+def test_every_saved_query_runs(reader: LakeReader, title: str) -> None:
+    asked(reader, saved_queries()[title].rstrip().rstrip(";"))
+
+
+def test_the_schema_browser_knows_every_table() -> None:
+    assert {table.name for table in described()} == set(TABLES)
+    assert all(table.about and table.columns for table in described())
+
+
+# Tables.
+
+
+def test_a_cell_cannot_break_the_page() -> None:
+    html = listing_html("<b>", [Column("x", "<i>")], [{"x": "<script>alert(1)</script>"}])
+
+    assert "<script>" not in html
+    assert "<i>" not in html
+    assert "<b>" not in html
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1"])
+def test_a_download_holds_no_formula(text: str) -> None:
+    assert csv_bytes(["x"], [{"x": text}]).decode("utf-8-sig").splitlines()[1].strip('"').startswith("'")
+
+
+# What is kept.
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_figure_is_read_once_a_version() -> None:
+    kept, reads = Kept(), []
+
+    for version in (1, 1, 2, 2):
+        kept.get("figure", version, lambda: reads.append(1))
+
+    assert len(reads) == 2
+
+
+def test_a_slow_figure_is_shown_a_little_old_and_renewed_beside() -> None:
+    clock = Clock()
+    kept = Kept(clock)
+
+    def slow(value: str) -> str:
+        clock.now += 2.0
+        return value
+
+    assert kept.get("figure", 1, lambda: slow("first")) == "first"
+    kept.begin()
+    clock.now += 1.0
+    assert kept.get("figure", 2, lambda: slow("second")) == "first"
+    due = kept.due_at()
+    assert due == pytest.approx(2.0 + 4 * 2.0)  # it rests four times as long as it took
+    assert due is not None
+    clock.now = due
+    asked_twice = threading.Event()
+
+    def second() -> str:
+        assert asked_twice.wait(10)
+        return slow("second")
+
+    assert kept.get("figure", 2, second) == "first"
+    asked_twice.set()
+    kept._pool.shutdown(wait=True)
+    assert kept.get("figure", 2, lambda: slow("third")) == "second"
+
+
+def test_a_figure_that_fails_is_tried_again() -> None:
+    kept = Kept()
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        kept.get("figure", 1, fail)
+    assert kept.get("figure", 1, lambda: 5) == 5
