@@ -103,7 +103,7 @@ class Guard:
         self.orders = np.zeros(0, np.int64)
         self.ordered = 0
         watched = {w.rule.name: (w.rule, w.hit, w.trial) for w in self.watches if w.rule.scope is None}
-        self.followups = Followups(watched, self._find, probation_after_hours)
+        self.followups = Followups(watched, self._find, probation_after_hours, self.admission.version)
 
     @property
     def detectors(self) -> list[Watch | Collapse]:
@@ -113,9 +113,7 @@ class Guard:
     @property
     def nbytes(self) -> int:
         """Bytes of the guard's memory, without names."""
-        states = sum(watch.evidence.nbytes + watch.numbers.nbytes for watch in self.watches)
-        states += sum(collapse.evidence.nbytes + collapse.waiting.nbytes for collapse in self.collapses)
-        return states + self.counter.deliveries.nbytes
+        return sum(one.nbytes for one in self.detectors) + self.counter.deliveries.nbytes
 
     def take(self, facts: pa.Table) -> list[Decision]:
         """Decisions about a batch of facts (columns of `FACT_SCHEMA`, e-mail only), in the order of their events."""
@@ -132,7 +130,9 @@ class Guard:
             collapse.open(Clock(self.followups.clock, before), seen)
         for due in opened:
             if self.probation(due.rule, due.kind, due.values):
-                yield from self._followed(begun(self.followups.rule(due.rule), due.kind, due.values))
+                yield from self._followed(
+                    begun(self.followups.rule(due.rule, due.kind, due.values), due.kind, due.values)
+                )
         for counts, touched in self.counter.take(facts):
             self._order_new()
             self._admit_new(counts)
@@ -149,7 +149,11 @@ class Guard:
         return [
             (
                 Decision(
-                    0, rule=self.followups.rule(one.of.rule), kind=one.of.kind, values=one.of.values, **one.of.figures
+                    0,
+                    rule=self.followups.rule(one.of.rule, one.of.kind, one.of.values),
+                    kind=one.of.kind,
+                    values=one.of.values,
+                    **one.of.figures,
                 ),
                 one,
             )
@@ -168,7 +172,7 @@ class Guard:
     def _verdicts(self, place: int | None = None) -> Iterator[Decision]:
         """How probations end up to a place, or to the end of the part."""
         for verdict in self.followups.until() if place is None else self.followups.until(place):
-            decision = ended(verdict, self.followups.rule(verdict.of.rule))
+            decision = ended(verdict, self.followups.rule(verdict.of.rule, verdict.of.kind, verdict.of.values))
             if verdict.name == "again":
                 self.causes.stop(decision.kind, self._codes_of(decision.kind, decision.values))
             yield from self._followed(decision)
@@ -222,7 +226,7 @@ class Guard:
         """Makes room for new scopes in the rules, each for those that it watches."""
         many = len(self.counter.scopes)
         for watch in self.watches:
-            if watch.rule.provider is not None and not len(watch.evidence) and not len(counts[watch.trial].at):
+            if watch.rule.provider is not None and not len(watch) and not len(counts[watch.trial].at):
                 continue  # nothing was ever sent through that provider
             watch.grow(many)
             if self.admission.asks(watch.rule):

@@ -54,6 +54,11 @@ class Admission:
             return kind in OF_PROVIDER
         return self._special(rule.name, kind, values) == rule.scope
 
+    def version(self, rule: Rule, kind: str, values: tuple[str, ...]) -> Rule:
+        """A rule with the tolerance that it has in a scope."""
+        scope = self._special(rule.name, kind, values)
+        return next(one for one in self.versions(rule) if one.scope == scope) if scope else rule
+
     def asks(self, rule: Rule) -> bool:
         """Whether a rule does not watch all scopes."""
         return (

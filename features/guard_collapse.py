@@ -60,6 +60,11 @@ class Collapse:
         self._moved = self._ticks = np.empty(0, np.int64)
         self._seen = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the state."""
+        return sum(array.nbytes for array in self.dump().values())
+
     def dump(self) -> dict[str, NDArray[Any]]:
         """The state as arrays."""
         return {name: np.asarray(getattr(self, name)) for name in _STATE}
@@ -93,9 +98,8 @@ class Collapse:
     def open(self, clock: Clock, seen: int) -> None:
         """Begins a batch, before which `seen` events came."""
         ticks = clock.at // self.tick_ms
-        if not clock.before and len(ticks):
-            self.now = int(ticks[0])
-        first = clock.before // self.tick_ms if clock.before else self.now
+        first = clock.before // self.tick_ms if clock.before else int(ticks[0]) if len(ticks) else 0
+        self.now = self.now or first
         self._moved = np.flatnonzero(np.diff(ticks, prepend=first) > 0)
         self._ticks = ticks[self._moved]
         self._seen = seen

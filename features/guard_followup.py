@@ -114,9 +114,12 @@ class Followups:
         watched: Mapping[str, tuple[Rule, str, str]],
         find: Callable[[str, Values], int | None],
         after_hours: float = 0.0,
+        rule_of: Callable[[Rule, str, Values], Rule] = lambda rule, _kind, _values: rule,
     ) -> None:
+        """`rule_of` gives a rule with the tolerance that it has in a scope."""
         self._watched = watched
         self._find = find
+        self._rule_of = rule_of
         self._after_hours = after_hours
         self.state = FollowupState()
         self._verdicts: list[Verdict] = []
@@ -137,9 +140,19 @@ class Followups:
         """Whether a rule can be followed: it counts hits that come, and is no collapse."""
         return name in self._watched
 
-    def rule(self, name: str) -> Rule:
-        """A rule that is watched."""
-        return self._watched[name][0]
+    def rule(self, name: str, kind: str, values: Values) -> Rule:
+        """A rule that is watched, as it is in a scope."""
+        return self._rule_of(self._watched[name][0], kind, values)
+
+    def load(self, state: FollowupState) -> None:
+        """Takes a state over; what a rule would have to judge that is watched no more is left out."""
+        self.state = FollowupState(
+            clock_ms=state.clock_ms,
+            probations=[one for one in state.probations if self.knows(one.rule)],
+            paused=[one for one in state.paused if self.knows(one.rule)],
+            failed=[one for one in state.failed if self.knows(one[0][0])],
+            followed=[one for one in state.followed if self.knows(one.rule)],
+        )
 
     def parts(self, facts: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         """A batch in parts with their starts, so that probations that are due may begin between them.
@@ -279,7 +292,8 @@ class Followups:
 
     def _judge(self, one: Probation, counts: Mapping[str, Counted], after: int, upto: int) -> Verdict | None:
         """Counts what is new of a probation, and judges it."""
-        rule, hit, trial = self._watched[one.rule]
+        _, hit, trial = self._watched[one.rule]
+        rule = self.rule(one.rule, one.kind, one.values)
         scope = self._find(one.kind, one.values)
         trial_at, trial_ordinal = self._of(counts, trial, scope)
         hit_at, hit_ordinal = self._of(counts, hit, scope)
@@ -306,7 +320,7 @@ class Followups:
 
     def _lift(self, one: Probation, rule: Rule, hit_at: Ints, trial_at: Ints, looks: Ints) -> Verdict | None:
         """The first tick at which the mature trials speak for health; every known hit counts as one of theirs."""
-        wait = round(MATURE_HOURS.get(rule.name, 0) * _TICKS_AN_HOUR)
+        wait = round(MATURE_HOURS.get(rule.name, 48.0) * _TICKS_AN_HOUR)
         ticks, many = np.unique(self._ticks[trial_at], return_counts=True)
         pending = [*one.pending, *zip(ticks.tolist(), many.tolist(), strict=True)]
         told = np.array([tick for tick, _ in pending], np.int64)
@@ -329,7 +343,8 @@ class Followups:
 
     def _measure(self, one: Followed, counts: Mapping[str, Counted], after: int, upto: int) -> bool:
         """Counts what is new since a decision; True when its impact is known."""
-        rule, hit, trial = self._watched[one.rule]
+        _, hit, trial = self._watched[one.rule]
+        rule = self.rule(one.rule, one.kind, one.values)
         scope = self._find(one.kind, one.values)
         trial_at, trial_ordinal = self._of(counts, trial, scope)
         hit_at, hit_ordinal = self._of(counts, hit, scope)

@@ -27,11 +27,10 @@ MATURE_HOURS: Final = {
     "unsubscribes": 48.0,  # as complaints
     **dict.fromkeys(("ses_bounces_review", "ses_bounces_pause"), 6.0),
     **dict.fromkeys((rule.name for rule in PROVIDER_LIMITS if rule.hits == "complained"), 48.0),
-    "negative_replies": 0.0,  # a reply is trial and hit in one
-    "delivery_collapse": 0.0,  # trials count only when they are old enough
-    "opens_collapse": 0.0,
 }
-"""How old a trial is when its silence counts as health, by rule. Too short lifts too early, too long only later."""
+"""How old a trial is when its silence counts as health, by each rule that can judge a probation: collapses are told from a past
+that a small share does not have, and replies are not among the events that the guard reads. Too short lifts too early, too
+long only later."""
 VERDICTS: Final = ("on", "lift", "again")
 
 

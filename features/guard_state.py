@@ -11,11 +11,13 @@ from features.guard import Guard
 from features.guard_causes import Stopped
 from features.guard_counts import Codes
 from features.guard_followup import FollowupState
+from features.tolerances import Rule
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised when anything in the state changes its meaning; another version is made anew from the log."""
 
 Arrays = dict[str, NDArray[Any]]
+_RuleKey = tuple[str, float, tuple[str, tuple[str, ...]] | None]
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -30,7 +32,7 @@ class _Texts(msgspec.Struct, frozen=True):
     reporting: list[str | None]
     stopped: list[tuple[str, tuple[int, ...], int]]
     told: list[tuple[tuple[str, str, tuple[int, ...]], int]]
-    rules: list[tuple[str, float, tuple[str, tuple[str, ...]] | None]]
+    rules: list[_RuleKey]
     followups: FollowupState
 
 
@@ -45,7 +47,7 @@ def dump(guard: Guard) -> Arrays:
         reporting=list(counter.reporting),
         stopped=[(one.kind, one.codes, one.until) for one in guard.causes.stopped],
         told=list(guard.told.items()),
-        rules=_rules(guard),
+        rules=[_key(one.rule) for one in guard.detectors],
         followups=guard.followups.state,
     )
     arrays = {f"memory_{name}": array for name, array in counter.deliveries.dump().items()}
@@ -58,13 +60,15 @@ def dump(guard: Guard) -> Arrays:
 
 
 def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Puts a state into a guard that has seen nothing; False where it is of another version or of other rules."""
+    """Puts a state into a guard that has seen nothing; False where it is of another version.
+
+    A rule that the state does not know with this tolerance and scope begins anew. Reading the log again instead would judge what
+    was long past by what is tolerated now, and pause for it today.
+    """
     raw = arrays["texts"].tobytes()
     if msgspec.json.decode(raw, type=_Version).version != VERSION:
         return False
     texts = msgspec.json.decode(raw, type=_Texts)
-    if texts.rules != _rules(guard):
-        return False
     counter = guard.counter
     counter.deliveries.load(_named(arrays, "memory_"), texts.seen)
     counter.scopes.load(_named(arrays, "scopes_"))
@@ -72,18 +76,17 @@ def load(guard: Guard, arrays: Mapping[str, NDArray[Any]]) -> bool:
     counter.reporting = dict.fromkeys(texts.reporting, 1)
     guard.causes.stopped = [Stopped(kind, tuple(codes), until) for kind, codes, until in texts.stopped]
     guard.told = {(rule, kind, tuple(codes)): rung for (rule, kind, codes), rung in texts.told}
-    guard.followups.state = texts.followups
+    guard.followups.load(texts.followups)
     guard.orders, guard.ordered = arrays["orders"], texts.ordered
-    for number, one in enumerate(guard.detectors):
-        one.load(_named(arrays, f"rule{number}_"))
-    for watch in guard.watches:
-        watch.admitted = len(counter.scopes) if len(watch.evidence) else 0
+    for one in guard.detectors:
+        if _key(one.rule) in texts.rules:
+            one.load(_named(arrays, f"rule{texts.rules.index(_key(one.rule))}_"))
     return True
 
 
-def _rules(guard: Guard) -> list[tuple[str, float, tuple[str, tuple[str, ...]] | None]]:
-    """What decides whether a state fits: rules, their tolerances, and the scopes for which those are set."""
-    return [(one.rule.name, one.rule.tolerance, one.rule.scope) for one in guard.detectors]
+def _key(rule: Rule) -> _RuleKey:
+    """What makes a rule another: its name, its tolerance, and the scope for which that is set."""
+    return rule.name, rule.tolerance, rule.scope
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:

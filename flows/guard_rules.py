@@ -57,7 +57,7 @@ def specials_of(settings: GuardSettings) -> list[Special]:
     """
     # A provider's limit is not ours to change for a scope, and a collapse is told from a scope's own past.
     valid = [rule.name for rule in DEFAULT_RULES if rule.name in OUTCOMES_OF]
-    found = []
+    found: dict[tuple[str, Scope], Special] = {}
     for text, tolerances in settings.scopes.items():
         scope = parse_scope(text)
         if scope.kind not in SCOPE_KINDS:
@@ -65,8 +65,9 @@ def specials_of(settings: GuardSettings) -> list[Special]:
         for rule, tolerance in tolerances.items():
             if rule not in valid:
                 raise SettingsError(f"[guard.scopes.{text!r}] names the rule {rule!r}, valid are {', '.join(valid)}")
-            found.append(Special(rule, Scope(scope.kind, scope.values), tolerance))
-    return found
+            one = Special(rule, Scope(scope.kind, scope.values), tolerance)
+            found.setdefault((rule, one.scope), one)  # the same scope may be written in two ways
+    return list(found.values())
 
 
 @cache

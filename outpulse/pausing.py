@@ -24,7 +24,7 @@ _SHOWN: Final = ("scope", "action", "send_share", "why", "decided_by", "occurred
 _TELL_AFTER_SECONDS: Final = 5.0
 _NAMED: Final = 5
 _PERSONS_RULE: Final = "bounces"
-"""Judges the probation of what a person paused: the rule that tells soonest; the others watch on as always."""
+"""Judges the probation of what a person paused, or a rule that cannot judge one: it tells soonest, the others watch on."""
 
 
 def run_pauses(home: Home, *, every: bool, as_json: bool) -> int:
@@ -60,7 +60,7 @@ def run_pause(home: Home, text: str, *, why: str, share: float, by: str | None) 
 def run_resume(home: Home, text: str, *, why: str, by: str | None, is_probation: bool = False) -> int:
     """Ends the pause or slow-down of exactly this scope, or lets a small share of it go on probation.
 
-    The probation is judged by the rule that paused the scope; where a person did, by bounces.
+    The probation is judged by the rule that paused the scope; where a person, a collapse or replies did, by bounces.
 
     Raises:
         OutpulseError: there is none.

@@ -113,6 +113,16 @@ def test_a_snapshot_that_cannot_be_used_is_made_anew_from_the_log(home: Path, da
     assert commands(home) == before
 
 
+def test_a_stricter_tolerance_pauses_nothing_for_what_is_long_past(home: Path) -> None:
+    log_events(home, campaign(0.04, 800, seed=5))
+    watch(home)
+    before = commands(home)
+    assert "pause" not in {action for action, *_ in told(before)}
+    watch(home, Settings(guard=GuardSettings(tolerances={"bounces": 0.02})))
+
+    assert commands(home) == before
+
+
 def test_a_replay_decides_the_same_as_live_and_says_nothing_to_the_dispatcher(home: Path, tmp_path: Path) -> None:
     events = storm(4)
     log_events(home, events)
@@ -329,6 +339,30 @@ def test_a_contact_or_what_is_not_paused_cannot_be_on_probation(home: Path) -> N
         said = run("resume", scope, "--probation", "--why", "x", "--home", str(home))
         assert said.returncode != 0
         assert words in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "judge"),
+    [
+        ("complaints", "complaints"),
+        ("delivery_collapse", "bounces"),
+        ("negative_replies", "bounces"),
+        (None, "bounces"),
+    ],
+)
+def test_a_probation_is_judged_by_a_rule_that_can_judge_it(home: Path, rule: str | None, judge: str) -> None:
+    pause = decide(CommandAction.PAUSE, parse_scope("campaign:autumn"), by="guard", why="harm")
+    log = SqliteLog(home / "log")
+    append(log, msgspec.structs.replace(pause, rule=rule))
+    log.close()
+    said = run("resume", "campaign:autumn", "--probation", "--why", "list mended", "--home", str(home))
+
+    assert f"judged by {judge}:" in said.stdout
+    log_events(home, hourly(0.0, 100, seed=2, hour=1, start=100))
+    watch(home)
+    log_events(home, hourly(0.0, 8000, seed=2, hour=5, an_hour=120, start=1000))  # complaints take two days
+    watch(home)
+    assert [str(c.action) for c in commands(home) if c.metric != "probation"][-1] == "resume"
 
 
 def probation_events() -> list[Row]:

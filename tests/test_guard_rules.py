@@ -136,6 +136,29 @@ def test_a_tolerance_set_for_a_campaign_holds_in_it_and_nowhere_else() -> None:
     assert [one for one in strict if one.kind.startswith(("campaign", "sender"))]
 
 
+def test_a_probation_and_an_impact_are_judged_by_the_tolerance_that_is_set_for_the_scope() -> None:
+    special = [Special("bounces", Scope("campaign", ("autumn",)), 0.4)]
+    watching = guard(only("bounces"), special)
+    decided([event(0, "sent")], watching=watching)
+    assert watching.probation("bounces", "campaign", ("autumn",))
+    mended = [
+        one | {"delivery_id": f"new{one['delivery_id']}", "event_id": f"new{one['event_id']}"}
+        for one in stream(30, 60, lambda _hour: 0.0)
+    ]
+    some_bounce = [
+        one | ({"kind": "bounced", "bounce_class": "hard"} if place % 5 == 0 and one["kind"] == "delivered" else {})
+        for place, one in enumerate(mended)
+    ]
+    found = [one for one in decided(some_bounce, watching=watching) if one.kind == "campaign"]
+    assert [(one.severity, one.detector, one.rule.tolerance) for one in found] == [("resume", "probation", 0.4)]
+    assert {one.rule.tolerance for one, _ in watching.measured() if one.kind == "campaign"} == {0.4}
+
+
+def test_the_same_scope_written_twice_has_the_tolerance_that_comes_first() -> None:
+    scopes = {"sender:ida@out.example": {"bounces": 0.2}, "sender:Ida@out.example": {"bounces": 0.02}}
+    assert specials_of(GuardSettings(scopes=scopes)) == [Special("bounces", Scope("sender", ("ida@out.example",)), 0.2)]
+
+
 def test_of_several_tolerances_that_of_the_narrowest_scope_holds() -> None:
     admission = Admission(
         {},
@@ -239,3 +262,54 @@ def test_a_restart_in_the_middle_of_a_collapse_changes_nothing() -> None:
         assert load(second, dump(first))
         found += [one._replace(place=one.place + cut) for one in decided(events[cut:], watching=second)]
         assert found == expected
+
+
+def test_where_a_tolerance_is_changed_its_rule_begins_anew_and_the_past_is_not_judged_again() -> None:
+    """4% bounces are no harm at 5%; once 2% is set they are, but only what comes from then on speaks for that."""
+    past, later = bounces(3000, 25), bounces(3000, 25, provider="sendgrid")
+    later = [
+        one | {"event_id": f"later-{one['event_id']}", "delivery_id": f"later-{one['delivery_id']}"} for one in later
+    ]
+    before, strict = guard(only("bounces", "complaints")), guard(strict_rules())
+    assert not [one for one in decided(past, watching=before) if one.severity == "pause"]
+    assert load(strict, dump(before))
+    assert not decided(past[:200], watching=strict)  # known events say nothing again
+    found = [one for one in decided(later, watching=strict) if one.severity == "pause"]
+    assert found[0].place < 2 * 1500
+
+
+def strict_rules() -> list[Rule]:
+    return [replace(one, tolerance=0.02) if one.name == "bounces" else one for one in only("bounces", "complaints")]
+
+
+def test_where_a_tolerance_is_set_for_a_scope_the_other_scopes_keep_their_evidence() -> None:
+    events = mails(700, "complained", 0.012) + bounces(900, 12, campaign_id="spring", sender="jo@out.example")
+    special = [Special("bounces", Scope("campaign", ("no-such",)), 0.4)]
+    cut = 2000
+    before, after = guard(), guard(RULES, special)
+    found = decided(events[:cut], watching=before)
+    assert load(after, dump(before))
+    found += [one._replace(place=one.place + cut) for one in decided(events[cut:], watching=after)]
+    assert found == decided(events)
+
+
+def test_a_rule_that_was_switched_off_is_followed_no_more_and_the_others_go_on() -> None:
+    storm = [one for number in range(40) for one in (event(number, "sent"), event(number, "bounced"))]
+    before = guard()
+    decided(storm, watching=before)
+    before.probation("bounces", "campaign", ("autumn",))
+    after = guard([rule for rule in RULES if rule.name != "bounces"])
+    assert load(after, dump(before))
+    assert not decided(stream(30, 60, lambda _hour: 0.0), watching=after)
+    assert after.followups.state.probations == []
+
+
+def test_a_collapse_that_is_watched_from_now_on_asks_only_for_messages_of_from_now_on() -> None:
+    events = stream(60, 40, lambda hour: 0.02 if hour < 40 else 0.7)
+    cut = next(place for place, one in enumerate(events) if one["occurred_at"] > "2026-01-06T08")
+    before, after = guard(only("bounces")), guard(only("bounces", "delivery_collapse"))
+    decided(events[:cut], watching=before)
+    assert load(after, dump(before))
+    found = [one for one in decided(events[cut:], watching=after) if one.severity == "pause"]
+    first = datetime.fromisoformat(events[cut + found[0].place]["occurred_at"]) - BEGIN
+    assert timedelta(hours=44) < first < timedelta(hours=54)
