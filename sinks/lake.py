@@ -23,7 +23,7 @@ from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
 from sinks.rows import READ, Result, dead_rows, insert_dead, insert_replies, put_result, reply_rows, result_rows
 from sinks.store import CELL_KEYS, FACT_COLUMNS, LAKE_FORMAT, table_ddl, upgrades
-from sinks.views import view_statements, views_digest
+from sinks.views import definitions, view_statements, views_digest
 
 _DERIVE_PAUSE_SECONDS: Final = 10.0
 """While input waits, figures per delivery may lag this long at least: a derivation reads a column of all facts."""
@@ -243,8 +243,8 @@ class Lake:
             # An older release stored what is a view now, and never filled it.
             for name in self._tables() & view_statements().keys():
                 self._connection.execute(f"DROP TABLE {name}")
-            for name, select in view_statements().items():
-                self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+            for statement in definitions():
+                self._connection.execute(statement)
             self._connection.execute("DELETE FROM store.meta")
             for name, value in wanted.items():
                 self._connection.execute("INSERT INTO store.meta VALUES (?, ?)", [name, value])

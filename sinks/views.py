@@ -12,6 +12,7 @@ from schemas.derive import columns
 from schemas.events import EVENT_FIELDS
 from schemas.identifiers import sql_external_id, sql_uuid7
 from schemas.tables import TABLES
+from sinks.analyses import analysis_statements
 from sinks.campaigns_view import CAMPAIGN_EXECUTIONS, UNIT_COSTS
 from sinks.deliveries_view import MESSAGE_DELIVERIES, RESPONSE_INTELLIGENCE
 from sinks.derivation import minute_of
@@ -142,6 +143,12 @@ def view_statements() -> dict[str, str]:
     }
 
 
+def definitions() -> list[str]:
+    """Statements that make every view and macro anew, in an order in which each can be made."""
+    views = (f"CREATE OR REPLACE VIEW {name} AS {select}" for name, select in view_statements().items())
+    return [*views, *analysis_statements()]
+
+
 def views_digest() -> str:
-    """Changes when any view does; a lake made with another digest gets its views anew."""
-    return hashlib.sha256("".join(f"{k}={v};" for k, v in view_statements().items()).encode()).hexdigest()[:16]
+    """Changes when any view or macro does; a lake made with another digest gets them anew."""
+    return hashlib.sha256(";".join(definitions()).encode()).hexdigest()[:16]
