@@ -335,6 +335,16 @@ def doctor(home: Home, as_json: bool) -> int:  # noqa: FBT001 - a flag
     return run_doctor(home, as_json=as_json)
 
 
+@verb("check")
+@click.option("--watch", is_flag=True, help="Go on, every [quality] every_minutes, until Ctrl-C.")
+@json_option
+def check(home: Home, watch: bool, as_json: bool) -> int:  # noqa: FBT001 - flags
+    """Check the quality of the landed tables; exit 1 where something does not hold."""
+    from outpulse.checking import run_check, watch_quality
+
+    return watch_quality(home) if watch else run_check(home, as_json=as_json)
+
+
 @verb("maintain")
 def maintain(home: Home) -> int:
     """Compact the lake, expire snapshots and what retention lets go of the log."""

@@ -248,6 +248,25 @@ class RepliesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     llm: LlmSettings = LlmSettings()
 
 
+_LONGEST_MINUTES: Final = 10_080
+
+
+class QualitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[quality]`: `outpulse up` checks the landed tables every `every_minutes` (0: never), as `outpulse check` does.
+
+    Data are stale when nothing has landed for `stale_hours`.
+    """
+
+    every_minutes: float = 60.0
+    stale_hours: float = 72.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.every_minutes <= _LONGEST_MINUTES:
+            raise ValueError(f"`every_minutes` is valid from 0 to {_LONGEST_MINUTES}, a week")
+        if self.stale_hours <= 0:
+            raise ValueError("`stale_hours` must be above 0")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -256,6 +275,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = msgspec.field(default_factory=LogSettings)
     lake: LakeSettings = LakeSettings()
     guard: GuardSettings = msgspec.field(default_factory=GuardSettings)
+    quality: QualitySettings = QualitySettings()
     providers: dict[str, ProviderSettings] = {}
     hooks: dict[str, HookSettings] = {}
     mailbox: MailboxSettings = MailboxSettings()
@@ -307,6 +327,7 @@ _TABLES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "dashboard": DashboardSettings,
     "log": LogSettings,
     "lake": LakeSettings,
+    "quality": QualitySettings,
     "mailbox": MailboxSettings,
     "alerts": AlertsSettings,
     "replies": RepliesSettings,

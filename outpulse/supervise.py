@@ -126,6 +126,8 @@ def parts_of(home: Home, *, dashboard: bool, demo: bool = False) -> list[Part]:
         parts.append(Part("mailbox", ["mailbox", *place]))
     if home.settings.alerts.targets and not demo:
         parts.append(Part("alerts", ["alerts", *place]))
+    if home.settings.quality.every_minutes:
+        parts.append(Part("quality", ["check", "--watch", *place]))
     if dashboard:
         parts.append(Part("dashboard", ["dashboard", *place]))
     return parts

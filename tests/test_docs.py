@@ -16,7 +16,15 @@ from adapters import REGISTRY
 from gateway.metrics import Metrics
 from gateway.pages import hot_paths
 from outpulse.cli import cli
-from outpulse.settings import AlertsSettings, AlertTarget, LlmSettings, MailboxSettings, ProviderSettings, Settings, load
+from outpulse.settings import (
+    AlertsSettings,
+    AlertTarget,
+    LlmSettings,
+    MailboxSettings,
+    ProviderSettings,
+    Settings,
+    load,
+)
 from schemas.decode import decode_record
 from schemas.derive import columns
 from schemas.events import Event
@@ -127,15 +135,23 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
     assert told - targets == set()
 
 
-@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard"])
+@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard", "quality"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
-    others = {"providers", "hooks", "mailbox", "mailboxes", "alerts", "replies"}  # what may stand there has tests of its own
+    others = {
+        "providers",
+        "hooks",
+        "mailbox",
+        "mailboxes",
+        "alerts",
+        "replies",
+    }  # what may stand there has tests of its own
     assert {f.name for f in msgspec.structs.fields(Settings)} == {
         "gateway",
         "dashboard",
         "log",
         "lake",
         "guard",
+        "quality",
     } | others
     rows = README.read_text().splitlines()
     for name, default in leaves(type(getattr(Settings(), section)), section):

@@ -1,0 +1,147 @@
+"""`outpulse check`: the quality of the landed tables now, in table `data_quality`, as Data Docs, and as alerts where it fails.
+
+Outcomes and alerts go through the `results` stream, as those of all parts do: a live writer lands them, else this process.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from eventlog import Log, Record
+from outpulse.home import Home
+from outpulse.parts import stop_event
+from outpulse.printing import print_json, print_table
+from outpulse.querying import ensure_lake
+from schemas.events import ResultRow, Stream
+from schemas.failures import LakeError, LakeLocked
+from schemas.identifiers import uuid7_of
+from schemas.records import Alert, AlertSeverity, AlertStatus, DataQualityRow
+from sinks.attach import connect, writer_pid
+
+DOCS: Final = Path("quality") / "docs"
+"""Where in a home the Data Docs are."""
+_FIRST_SECONDS: Final = 60.0
+"""After `up` has started its parts the first check waits so long: what waits in the log comes first."""
+_NICE: Final = 15
+"""Checks give way to all other parts."""
+_PATIENCE_SECONDS: Final = 10.0
+_SHOWN: Final = ("check_name", "expectation", "observed", "mend")
+_RANK: Final = list(AlertSeverity)
+
+
+def run_check(home: Home, *, as_json: bool) -> int:
+    """Checks once; 0 where all holds, 1 where something does not."""
+    from sinks.quality.judging import judged
+    from sinks.quality.suites import checks
+
+    ensure_lake(home)
+    run_at = datetime.now(UTC).replace(microsecond=0)
+    rows = judged(home.path, checks(home.settings.quality.stale_hours), run_at, home.path / DOCS)
+    _publish(home, rows)
+    failing = [row for row in rows if not row.success]
+    if as_json:
+        print_json(msgspec.structs.asdict(row) for row in rows)
+    elif failing:
+        print_table(_SHOWN, ([getattr(row, name) for name in _SHOWN] for row in failing))
+    if not as_json:
+        print(f"{len(rows) - len(failing)} of {len(rows)} checks hold; {home.path / DOCS / 'index.html'}")  # noqa: T201
+    return 1 if failing else 0
+
+
+def watch_quality(home: Home) -> int:
+    """Checks every so often, each time in a process of its own: nothing of it stays in memory between."""
+    stopping = stop_event()
+    with suppress(OSError):
+        os.nice(_NICE)
+    every = home.settings.quality.every_minutes * 60
+    due = time.monotonic() + min(_FIRST_SECONDS, every)
+    while every and not stopping.wait(max(0.0, due - time.monotonic())):
+        due = time.monotonic() + every
+        _check_beside(home, stopping)
+    return 0
+
+
+def _check_beside(home: Home, stopping: threading.Event) -> None:
+    place = ["--home", str(home.path), *(["--config", str(home.config)] if home.config else [])]
+    one_core = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    command = [sys.executable, "-m", "outpulse", "check", *place]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **one_core})
+    while process.poll() is None:
+        if stopping.wait(0.5):
+            process.terminate()
+            process.wait()
+
+
+def alerts_of(rows: Iterable[DataQualityRow]) -> list[Alert]:
+    """One alert a suite that fails; the same for the same failures on one UTC day."""
+    failing: dict[str, list[DataQualityRow]] = {}
+    for row in rows:
+        if not row.success:
+            failing.setdefault(row.suite, []).append(row)
+    return [_alert(suite, found) for suite, found in failing.items()]
+
+
+def _alert(suite: str, failing: Sequence[DataQualityRow]) -> Alert:
+    run_at = failing[0].run_at
+    day = run_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    names = ",".join(sorted(row.check_name for row in failing))
+    told = "; ".join(f"{row.expectation} ({row.table_name}): {row.observed}. Mend: {row.mend}" for row in failing)
+    return Alert(
+        id=uuid7_of(int(day.timestamp() * 1000), f"quality\x1f{day.date()}\x1f{names}"),
+        severity=max((row.severity for row in failing), key=_RANK.index),
+        title=f"Data quality: {len(failing)} of the checks of {suite} fail",
+        body=f"{told}. See `outpulse check` and table data_quality.",
+        status=AlertStatus.PENDING,
+        attempts=0,
+        created_at=run_at,
+    )
+
+
+def _publish(home: Home, rows: Sequence[DataQualityRow]) -> None:
+    """Appends outcomes and alerts, and sees to it that they land, or waits a little for a busy writer."""
+    found = [("data_quality", row) for row in rows] + [("alerts", alert) for alert in alerts_of(rows)]
+    records = [
+        Record(row.id.bytes, msgspec.json.encode(ResultRow(table=table, row=msgspec.to_builtins(row))))
+        for table, row in found
+    ]
+    log = home.log()
+    with closing(log):
+        log.append(Stream.RESULTS, records)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not _is_landed(home, rows[0]) and time.monotonic() < deadline:
+            if writer_pid(home.path) is None:
+                _land_here(home, log)
+            else:
+                time.sleep(0.2)
+
+
+def _is_landed(home: Home, row: DataQualityRow) -> bool:
+    with suppress(LakeError), closing(connect(home.path, read_only=True)) as connection:
+        found = connection.execute("SELECT count(*) FROM data_quality WHERE run_at = ?", [row.run_at]).fetchone()
+        return bool(found and found[0])
+    return False
+
+
+def _land_here(home: Home, log: Log) -> None:
+    """Lands what waits of the results stream as the lake's writer, unless somebody else is that by now."""
+    from flows.delivery import run_plainly
+    from flows.inbox import LogInbox
+    from flows.run import open_lake
+
+    try:
+        lake = open_lake(home.path, home.settings)
+    except LakeLocked:
+        time.sleep(0.1)
+        return
+    with closing(lake):
+        inbox = LogInbox(log, lake.positions(), streams=[Stream.RESULTS])
+        run_plainly(iter(lambda: inbox.take(at_once=True), None), lake)

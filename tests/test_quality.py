@@ -1,0 +1,303 @@
+"""Each kind of defect is found by the suites; a healthy lake raises none."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from eventlog.sqlite import SqliteLog
+from outpulse.checking import alerts_of
+from schemas.identifiers import uuid7_of
+from schemas.records import AlertSeverity, DataQualityRow
+from schemas.tables import TABLES
+from sinks.attach import connect
+from sinks.quality.frames import FRAMES
+from sinks.quality.judging import judge
+from sinks.quality.suites import Check, checks
+from tests.dashboard_lakes import furnish, land_world
+from tests.lakes import rows
+from tests.processes import run
+
+NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
+ONE_FACT = "rowid = (SELECT min(rowid) FROM store.facts WHERE kind = '{}')"
+ONE_COHORT = "rowid = (SELECT min(rowid) FROM store.cohorts WHERE delivered > 5 AND answered >= 0)"
+ONE_READING = "rowid = (SELECT min(rowid) FROM store.readings)"
+IMPORTED = "TIMESTAMPTZ '2026-01-01'"
+PAUSE = """INSERT INTO pauses (id, action, send_share, scope_kind, scope_value, occurred_at, decided_at, decided_by, why,
+    trials, hits) SELECT uuid(), '{}', {}, '{}', '{}', now(), now(), 'ada', 'test', {}, {}"""
+
+DEFECTS: dict[str, tuple[str, str]] = {
+    "a fact twice": (
+        f"INSERT INTO store.facts SELECT * FROM store.facts WHERE {ONE_FACT.format('delivered')}",
+        "facts.no_duplicates",
+    ),
+    "a fact without time": (
+        f"UPDATE store.facts SET occurred_at = NULL WHERE {ONE_FACT.format('opened')}",
+        "facts.has_time",
+    ),
+    "a fact without event_id": (
+        f"UPDATE store.facts SET event_id = '' WHERE {ONE_FACT.format('opened')}",
+        "facts.has_event_id",
+    ),
+    "a day without events": (
+        "DELETE FROM store.cells WHERE minute::DATE = DATE '2026-01-28'",
+        "freshness.no_missing_day",
+    ),
+    "an impossible kind": (
+        f"UPDATE store.facts SET kind = 'teleported' WHERE {ONE_FACT.format('opened')}",
+        "facts.known_kind",
+    ),
+    "an impossible channel": (
+        f"UPDATE store.facts SET channel = 'pigeon' WHERE {ONE_FACT.format('opened')}",
+        "facts.known_channel",
+    ),
+    "an impossible bounce class": (
+        f"UPDATE store.facts SET bounce_class = 'rubber' WHERE {ONE_FACT.format('bounced')}",
+        "facts.known_bounce_class",
+    ),
+    "a bounce class of an open": (
+        f"UPDATE store.facts SET bounce_class = 'hard' WHERE {ONE_FACT.format('opened')}",
+        "facts.class_only_of_bounces",
+    ),
+    "a machine that delivers": (
+        f"UPDATE store.facts SET is_machine = true WHERE {ONE_FACT.format('delivered')}",
+        "facts.machines_open_or_click",
+    ),
+    "a time to come": (
+        f"UPDATE store.facts SET occurred_at = now() + INTERVAL 3 DAY WHERE {ONE_FACT.format('opened')}",
+        "facts.not_ahead",
+    ),
+    "a time before e-mail was sold": (
+        f"UPDATE store.facts SET occurred_at = TIMESTAMPTZ '1987-01-01' WHERE {ONE_FACT.format('opened')}",
+        "facts.not_too_early",
+    ),
+    "nothing landed for a week": (
+        "UPDATE store.commits SET landed_at = now() - INTERVAL 7 DAY",
+        "freshness.lands_in_time",
+    ),
+    "more delivered than sent": (
+        f"UPDATE store.cohorts SET delivered = sent + 1000 WHERE {ONE_COHORT}",
+        "figures.delivered_within_sent",
+    ),
+    "more opened than delivered": (
+        f"UPDATE store.cohorts SET opened = delivered + 1000 WHERE {ONE_COHORT}",
+        "figures.opened_within_delivered",
+    ),
+    "negative counts": (
+        f"UPDATE store.cohorts SET clicked = -1000 WHERE {ONE_COHORT}",
+        "figures.no_negative_counts",
+    ),
+    "a rate above 1": (
+        f"UPDATE store.cohorts SET complained = delivered + 1000 WHERE {ONE_COHORT}",
+        "figures.complaint_rate_within_1",
+    ),
+    "a cohort of a day to come": (
+        f"UPDATE store.cohorts SET metric_date = current_date + 9 WHERE {ONE_COHORT}",
+        "figures.cohorts_not_ahead",
+    ),
+    "cells that disagree with facts": (
+        "UPDATE store.cells SET events = events + 1 WHERE rowid = (SELECT min(rowid) FROM store.cells)",
+        "figures.cells_equal_facts",
+    ),
+    "negative cells": (
+        "INSERT INTO store.cells SELECT minute, 'nobody', channel, kind, bounce_class, is_machine, -1 FROM store.cells LIMIT 1",
+        "figures.no_negative_cells",
+    ),
+    "cohorts that disagree with facts": (
+        f"DELETE FROM store.cohorts WHERE {ONE_COHORT}",
+        "figures.cohorts_equal_facts",
+    ),
+    "corrections that do not balance": (
+        "INSERT INTO store.corrections (occurred_at, kind, events) VALUES (now(), 'opened', 1)",
+        "figures.corrections_balance",
+    ),
+    "a suspect that is no delivery": ("INSERT INTO store.suspects VALUES (42, 1)", "figures.suspects_exist"),
+    "a reading of no reply": (
+        f"UPDATE store.readings SET event_id = 'gone' WHERE {ONE_READING}",
+        "replies.readings_have_replies",
+    ),
+    "words of no reply": (
+        "UPDATE store.replies SET event_id = 'gone' WHERE rowid = (SELECT min(rowid) FROM store.replies)",
+        "replies.words_have_replies",
+    ),
+    "a reading twice": (
+        f"INSERT INTO store.readings SELECT * FROM store.readings WHERE {ONE_READING}",
+        "replies.readings_once",
+    ),
+    "an impossible intent": (
+        f"UPDATE store.readings SET intent_classification = 'in_love' WHERE {ONE_READING}",
+        "replies.known_intent_classification",
+    ),
+    "a sentiment of 3": (
+        f"UPDATE store.readings SET sentiment_score = 3 WHERE {ONE_READING}",
+        "replies.most_sentiment_in_range",
+    ),
+    "a confidence of -1": (
+        f"UPDATE store.readings SET ai_confidence_score = -1 WHERE {ONE_READING}",
+        "replies.least_confidence_in_range",
+    ),
+    "an impossible action": (PAUSE.format("explode", 0, "campaign", "x", 1, 1), "decisions.known_action"),
+    "a share of 2": (PAUSE.format("slow", 2, "campaign", "x", 1, 1), "decisions.most_share_in_range"),
+    "more hits than trials": (PAUSE.format("pause", 0, "campaign", "x", 1, 2), "decisions.hits_within_trials"),
+    "a pause of nothing": (PAUSE.format("pause", 0, "campaign", "", 1, 1), "decisions.pauses_have_scope"),
+    "two active versions": (
+        f"INSERT INTO models (name, version, active, created_at) SELECT 'x', v, true, {IMPORTED} FROM range(2) t(v)",
+        "decisions.one_active_version",
+    ),
+    "mostly dead letters": (
+        (
+            "UPDATE store.commits SET dead_letters = 1; INSERT INTO dead_letters (id, stage, reason, raw) "
+            "SELECT uuid(), 'decode', 'not JSON', 'x'::BLOB FROM range(50000)"
+        ),
+        "decisions.few_dead_letters",
+    ),
+    "a contact twice": (
+        f"INSERT INTO contacts (contact_id, imported_at) SELECT 'c1', {IMPORTED} FROM range(2)",
+        "imports.contacts_once",
+    ),
+    "a zone on Mars": (
+        f"INSERT INTO contacts (contact_id, timezone, imported_at) VALUES ('c9', 'Mars/Olympus', {IMPORTED})",
+        "imports.zones_exist",
+    ),
+    "an account worth less than nothing": (
+        f"INSERT INTO contacts (contact_id, account_value, imported_at) VALUES ('c9', -1, {IMPORTED})",
+        "imports.account_value_not_negative",
+    ),
+    "a campaign that ends before it starts": (
+        (
+            "INSERT INTO campaign_plans (campaign_id, launch_date, completion_date, imported_at) "
+            f"VALUES ('x', now(), now() - INTERVAL 1 DAY, {IMPORTED})"
+        ),
+        "imports.ends_after_start",
+    ),
+    "a message of no campaign": (
+        f"INSERT INTO campaign_messaging (id, campaign_id, body, imported_at) VALUES ('m', 'nowhere', 'x', {IMPORTED})",
+        "imports.messages_have_campaigns",
+    ),
+}
+"""What is done to a healthy lake, and the check that must find it."""
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine days of the demo's world, furnished with what other parts find out, and with a plan and a contact."""
+    home = furnish(land_world(tmp_path_factory.mktemp("quality") / "home"))
+    lists = {
+        "contacts": "contact_id,timezone,account_value\nc1,Europe/Berlin,0\n",
+        "campaigns": "campaign_id,cost,launch_date\nspring,10,2026-01-01\n",
+        "messages": "campaign_id,step,subject\nspring,1,Hello\n",
+    }
+    for kind, text in lists.items():
+        path = home.parent / f"{kind}.csv"
+        path.write_text(text)
+        assert run("import", kind, str(path), "--home", str(home)).returncode == 0
+    return home
+
+
+@pytest.fixture
+def lake(healthy: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose changes are taken back."""
+    with closing(connect(healthy, read_only=False)) as connection:
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("ROLLBACK")
+
+
+def failing(connection: duckdb.DuckDBPyConnection, chosen: Sequence[Check]) -> dict[str, DataQualityRow]:
+    frames = {name: connection.execute(FRAMES[name]).df() for name in {check.frame for check in chosen}}
+    found = judge(frames, chosen, NOW)
+    assert len(found) == len(chosen)
+    return {row.check_name: row for row in found if not row.success}
+
+
+def test_a_healthy_lake_raises_none(lake: duckdb.DuckDBPyConnection) -> None:
+    assert failing(lake, checks()) == {}
+
+
+def test_a_lake_of_which_nothing_is_known_yet_raises_none(home: Path) -> None:
+    assert run("sql", "SELECT 1", "--home", str(home)).returncode == 0
+    with closing(connect(home, read_only=True)) as connection:
+        assert failing(connection, checks()) == {}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_each_kind_of_defect_is_found(defect: str, lake: duckdb.DuckDBPyConnection) -> None:
+    statements, name = DEFECTS[defect]
+    lake.execute(statements)
+
+    frame = next(check.frame for check in checks() if f"{check.suite}.{check.name}" == name)
+    found = failing(lake, [check for check in checks() if check.frame == frame])
+
+    assert name in found
+    assert found[name].observed
+    assert found[name].mend
+    assert (found[name].failures or 0) > 0
+
+
+def test_every_check_has_a_measure_a_table_and_a_name_of_its_own() -> None:
+    names = [(check.suite, check.name) for check in checks()]
+
+    assert len(names) == len(set(names))
+    assert {check.frame for check in checks()} == set(FRAMES)
+    assert {check.table for check in checks()} <= {*TABLES, "metrics_campaign_minute"}
+    assert all((check.least, check.most, check.among) != (None, None, ()) for check in checks())
+
+
+def row_of(
+    check: str, *, success: bool, severity: AlertSeverity = AlertSeverity.WARNING, at: datetime = NOW
+) -> DataQualityRow:
+    suite = check.split(".", maxsplit=1)[0]
+    return DataQualityRow(
+        id=uuid7_of(0, check),
+        run_at=at, suite=suite, check_name=check, table_name="events", kind="enum", expectation="it holds", success=success,
+        severity=severity, observed="3", failures=1, mend="mend it",
+    )  # fmt: skip
+
+
+def test_a_failing_suite_is_one_alert_a_day_unless_something_else_fails_too() -> None:
+    one = [row_of("facts.a", success=False), row_of("facts.b", success=True), row_of("figures.c", success=True)]
+    two = [*one, row_of("facts.d", success=False, severity=AlertSeverity.CRITICAL)]
+    later = [row_of("facts.a", success=False, at=NOW + timedelta(hours=3))]
+    tomorrow = [row_of("facts.a", success=False, at=NOW + timedelta(days=1))]
+
+    (alert,) = alerts_of(one)
+    assert alert.severity is AlertSeverity.WARNING
+    assert "it holds (events): 3. Mend: mend it" in alert.body
+    assert alerts_of(later)[0].id == alert.id
+    assert alerts_of(tomorrow)[0].id != alert.id
+    assert alerts_of(two)[0].id != alert.id
+    assert alerts_of(two)[0].severity is AlertSeverity.CRITICAL
+    assert alerts_of(one[1:]) == []
+
+
+def test_check_tells_lands_and_alerts_and_writes_data_docs(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    file = tmp_path / "events.ndjson"
+    event = {"event_id": "e1", "kind": "sent", "occurred_at": "2026-01-05T10:00:00Z", "campaign_id": "autumn"}
+    file.write_text(json.dumps(event) + "\n")
+    assert run("replay", str(file), "--home", str(home)).returncode == 0
+
+    fine = run("check", "--home", str(home))
+    assert fine.returncode == 0, fine.stdout + fine.stderr
+    assert "checks hold" in fine.stdout
+    assert fine.stderr == ""
+
+    assert run("sql", "--write", "UPDATE store.facts SET kind = 'odd'", "--home", str(home)).returncode == 0
+    bad = run("check", "--json", "--home", str(home))
+    assert bad.returncode == 1
+    told = {row["check_name"]: row for row in json.loads(bad.stdout)}
+    assert told["facts.known_kind"]["observed"] == "kind: odd"
+    assert rows(home, "SELECT count(DISTINCT run_at), count(*) FILTER (NOT success) > 1 FROM data_quality") == [
+        (2, True)
+    ]
+    assert ("critical", "pending") in rows(
+        home, "SELECT severity, status FROM alerts WHERE title LIKE '%of facts fail'"
+    )
+    assert (home / "quality" / "docs" / "index.html").stat().st_size > 1000
+    log = SqliteLog(home / "log")
+    assert log.end("results", 0) > len(told)
+    log.close()
