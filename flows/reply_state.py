@@ -216,7 +216,7 @@ class ReplyState:
     def forget(self, event_id: str) -> None:
         """Erases the words of a reply; that it came stays."""
         self._db.execute("DELETE FROM replies WHERE event_id = ?", (event_id,))
-        self._db.execute("UPDATE events SET words = '' WHERE event_id = ?", (event_id,))
+        self._db.execute("UPDATE events SET words = '', reading = NULL WHERE event_id = ?", (event_id,))
         self._db.execute("DELETE FROM asks WHERE key IN (SELECT key FROM events WHERE event_id = ?)", (event_id,))
 
     def close(self) -> None:

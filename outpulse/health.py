@@ -48,11 +48,14 @@ def _row(what: str, state: str, detail: str = "", **figures: Any) -> Row:  # noq
 
 def _parts(home: Home) -> Iterator[Row]:
     """The processes of this home."""
+    from flows.reply_lock import is_running
     from sinks.attach import writer_pid
 
     gateway, dashboard = home.settings.gateway, home.settings.dashboard
+    is_read = home.path.exists() and is_running(home.path)
     writer = writer_pid(home.path)
     yield _row("flows", "running" if writer else "stopped", f"pid {writer}" if writer else "no process writes the lake")
+    yield _row("replies", "running" if is_read else "stopped", "" if is_read else "no process understands replies")
     for name, host, port in (("gateway", gateway.host, gateway.port), ("dashboard", dashboard.host, dashboard.port)):
         yield _row(name, "listening" if _listens(host, port) else "stopped", f"{host}:{port}")
 
@@ -102,6 +105,9 @@ def _streams(home: Home) -> Iterator[Row]:
                 position = landed.get(f"log/{stream}/{partition}", 1)
             lag = max(0, end - position)
             yield _row(f"log {stream}/{partition}", "behind" if lag else "even", f"{end - 1} records", lag=lag)
+            if stream is Stream.REPLIES:
+                unread = max(0, end - log.marked("replies", stream, partition))
+                yield _row("replies to read", "behind" if unread else "even", "for the flow replies", lag=unread)
     log.close()
 
 
