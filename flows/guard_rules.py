@@ -32,6 +32,16 @@ def guard_of(settings: GuardSettings) -> Guard:
     )
 
 
+def check_rules(settings: GuardSettings) -> None:
+    """Refuses settings with which no guard can be made.
+
+    Raises:
+        SettingsError: a rule or a scope that does not exist.
+    """
+    rules_of(settings)
+    specials_of(settings)
+
+
 def rules_of(settings: GuardSettings) -> list[Rule]:
     """The default rules and the providers' limits as the settings change them.
 
@@ -59,7 +69,10 @@ def specials_of(settings: GuardSettings) -> list[Special]:
     valid = [rule.name for rule in DEFAULT_RULES if rule.name in OUTCOMES_OF]
     found: dict[tuple[str, Scope], Special] = {}
     for text, tolerances in settings.scopes.items():
-        scope = parse_scope(text)
+        try:
+            scope = parse_scope(text)
+        except SettingsError as error:
+            raise SettingsError(f"[guard.scopes] names {error}") from None
         if scope.kind not in SCOPE_KINDS:
             raise SettingsError(f"[guard.scopes] names {text!r}, valid are campaigns, senders and recipients' domains")
         for rule, tolerance in tolerances.items():

@@ -312,6 +312,14 @@ def _alert_targets(home: Home) -> tuple[str, str, str]:
     return check_alerts(home)
 
 
+def _guard_rules(home: Home) -> tuple[str, str, str]:
+    from flows.guard_rules import check_rules
+
+    check_rules(home.settings.guard)
+    off = home.settings.guard.off
+    return "good", f"rules that are off: {', '.join(off)}" if off else "all rules are on", ""
+
+
 _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "python": _python,
     "extensions": _extensions,
@@ -323,6 +331,7 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "hooks": _hooks,
     "mailboxes": _mailboxes,
     "arrivals": _arrivals,
+    "guard": _guard_rules,
     "alerts": _alert_targets,
     "token": _token,
     "gateway port": _ports,

@@ -164,9 +164,16 @@ class Supervisor:
 
 
 def run_up(home: Home, *, dashboard: bool) -> int:
-    """`outpulse up`."""
+    """`outpulse up`.
+
+    Raises:
+        OutpulseError: it runs already, a port is taken, or settings would stop the flows at once.
+    """
+    from flows.guard_rules import check_rules
+
     lock = UpLock(home)
     settings = home.settings
+    check_rules(settings.guard)
     check_port(settings.gateway.host, settings.gateway.port, "[gateway] port (or OUTPULSE_GATEWAY__PORT)")
     if dashboard:
         check_port(settings.dashboard.host, settings.dashboard.port, "[dashboard] port (or OUTPULSE_DASHBOARD__PORT)")

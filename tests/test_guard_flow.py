@@ -365,6 +365,32 @@ def test_a_probation_is_judged_by_a_rule_that_can_judge_it(home: Path, rule: str
     assert [str(c.action) for c in commands(home) if c.metric != "probation"][-1] == "resume"
 
 
+@pytest.mark.parametrize(
+    ("scopes", "words"),
+    [
+        (
+            {"campaign:autumn": {"bounce": 0.1}},
+            "[guard.scopes.'campaign:autumn'] names the rule 'bounce', valid are bounces",
+        ),
+        ({"campain:autumn": {"bounces": 0.1}}, "[guard.scopes] names scope 'campain:autumn'; valid are campaign:ID"),
+    ],
+    ids=["rule", "scope"],
+)
+def test_a_rule_or_scope_that_is_none_is_told_before_anything_runs(
+    home: Path, tmp_path: Path, scopes: dict[str, Any], words: str
+) -> None:
+    file = tmp_path / "one.ndjson"
+    file.write_bytes(msgspec.json.encode(message(1)[0]))
+    env = {"OUTPULSE_GUARD__SCOPES": msgspec.json.encode(scopes).decode()}
+
+    for verb in (["flows", "--drain"], ["replay", str(file)], ["up", "--no-dashboard"]):
+        outcome = run(*verb, "--home", str(home), env=env)
+        assert (outcome.returncode, words in outcome.stderr, outcome.stderr.count("\n")) == (1, True, 1), outcome.stderr
+    doctor = run("doctor", "--json", "--home", str(home), env=env)
+    (line,) = [row for row in msgspec.json.decode(doctor.stdout) if row["check"] == "guard"]
+    assert (line["state"], words in line["found"], doctor.returncode) == ("fault", True, 1)
+
+
 def probation_events() -> list[Row]:
     calm = hourly(0.0, 200, seed=2, hour=30, an_hour=8, start=100)
     return [
