@@ -353,6 +353,24 @@ def maintain(home: Home) -> int:
     return run_maintain(home)
 
 
+@verb("backup")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def backup(home: Home, folder: Path) -> int:
+    """Copy the home into a new folder, while everything runs."""
+    from outpulse.backing_up import run_backup
+
+    return run_backup(home, folder)
+
+
+@verb("restore")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def restore(home: Home, folder: Path) -> int:
+    """Make a home of a backup; refused where the home holds data."""
+    from outpulse.backing_up import run_restore
+
+    return run_restore(home, folder)
+
+
 @verb("bench")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--events", default=1_000_000, show_default=True, help="Without a file: how many events to make.")

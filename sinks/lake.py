@@ -19,6 +19,7 @@ from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
 from sinks.attach import WriterLock, connect, is_set_up
 from sinks.commands import PlacedCommand, land_commands
+from sinks.copying import copy_before_upgrade
 from sinks.derivation import MINUTE_US, derive
 from sinks.links import note_orphans
 from sinks.rows import READ, Result, dead_rows, insert_dead, insert_replies, put_result, reply_rows, result_rows
@@ -65,6 +66,7 @@ class Lake:
         self, home: Path, *, memory_limit: str = "300MB", threads: int = 2, derive_share: float = 0.05
     ) -> None:
         self._lock = WriterLock(home)
+        self._home = home
         self._seq = self._derived = 0
         self._derive_share = derive_share
         self._threads = threads
@@ -232,6 +234,8 @@ class Lake:
         wanted = {"format": str(LAKE_FORMAT), "views": views_digest(), "hash": self._hash_of_today()}
         if known == wanted:
             return
+        if known and found < LAKE_FORMAT:
+            copy_before_upgrade(self._home, found)
         with self.transaction():
             for statement in (*upgrades(found), *table_ddl()):
                 self._connection.execute(statement)

@@ -59,16 +59,19 @@ def _freshness(stale_hours: float) -> Iterator[Check]:
     yield Check(
         name="lands_in_time", frame="landing", column="hours_since_landed", most=stale_hours,
         expectation=f"something landed in the last {stale_hours:g} hours", severity=AlertSeverity.WARNING,
-        mend="see `outpulse status` for lag and silent providers; if nothing was sent, raise [quality] stale_hours", suite="freshness", table="events", kind="freshness",
+        mend="see `outpulse status` for lag and silent providers; if nothing was sent, raise [quality] stale_hours",
+        suite="freshness", table="events", kind="freshness",
     )  # fmt: skip
     yield Check(
         name="figures_follow", frame="landing", column="minutes_underived", most=60,
         expectation="figures per delivery lag behind facts by an hour at most", severity=AlertSeverity.WARNING,
-        mend="the writer is overloaded: see `outpulse status`, raise [lake] derive_share", suite="freshness", table="events", kind="freshness",
+        mend="the writer is overloaded: see `outpulse status`, raise [lake] derive_share",
+        suite="freshness", table="events", kind="freshness",
     )  # fmt: skip
     yield Check(
         name="newest_not_ahead", frame="landing", column="hours_ahead", most=25,
-        expectation="the newest event is at most 25 hours ahead of its landing", mend=_WRITTEN_PAST, suite="freshness", table="events", kind="freshness",
+        expectation="the newest event is at most 25 hours ahead of its landing", mend=_WRITTEN_PAST,
+        suite="freshness", table="events", kind="freshness",
     )  # fmt: skip
     yield Check(
         name="no_missing_day", frame="days", column="missing_days", least=0, most=0,
