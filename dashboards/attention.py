@@ -100,7 +100,7 @@ def _pauses(held: list[Held]) -> Iterator[Item]:
     scopes = [one for one in held if one not in people]
     for one in scopes[-_NAMED:][::-1]:
         done = "slowed down" if one.share else "paused"
-        yield Item(Level.ALARM, f"{one.scope.text} is {done}", one.command.why, "deliverability")
+        yield Item(Level.ALARM, f"{one.scope.text} is {done}", one.command.why.split(";")[0], "deliverability")
     if len(scopes) > _NAMED:
         yield Item(Level.ALARM, f"{len(scopes) - _NAMED} more scopes are held back", "", "deliverability")
 
@@ -129,7 +129,7 @@ def _warnings(known: Facts) -> Iterator[Item]:
     if known.warnings:
         newest = known.warnings[0]
         title = f"{count(len(known.warnings))} warnings of the guard in 24 h"
-        yield Item(Level.WARN, title, f"{newest['scope_value']}: {newest['why']}", "deliverability")
+        yield Item(Level.WARN, title, f"{newest['scope_value']}: {newest['why'].split(';')[0]}", "deliverability")
 
 
 def _winners(known: Facts) -> Iterator[Item]:

@@ -131,7 +131,7 @@ def timeline(found: Campaign) -> go.Figure:
     """What happened when: deliveries as bars, replies, bounces and meetings as lines, decisions and experiments as marks."""
     figure = go.Figure()
     looks = {
-        "bounced": (VERMILLION, "x", "Bounces"),
+        "bounced": (VERMILLION, "x", "Bounces"),  # on the left scale: a storm would hide the rest
         "replied": (PURPLE, "circle", "Replies"),
         "meeting_booked": (GREEN, "star", "Meetings"),
     }
@@ -143,8 +143,8 @@ def timeline(found: Campaign) -> go.Figure:
         points = [row for row in found.timeline if row["kind"] == kind]
         if points:
             figure.add_scatter(
-                x=[r["bucket"] for r in points], y=[r["events"] for r in points], name=name, yaxis="y2",
-                mode="markers", marker={"color": color, "size": 8, "symbol": symbol},
+                x=[r["bucket"] for r in points], y=[r["events"] for r in points], name=name,
+                yaxis="y" if kind == "bounced" else "y2", mode="markers", marker={"color": color, "size": 8, "symbol": symbol},
             )  # fmt: skip
     colors = {"pause": VERMILLION, "slow": ORANGE, "resume": GREEN}
     for place, mark in enumerate(m for m in found.marks if m["at"] is not None and m["at"] >= found.start):
@@ -156,11 +156,11 @@ def timeline(found: Campaign) -> go.Figure:
         )  # fmt: skip
     dress(figure, height=360)
     figure.update_layout(
-        yaxis={"title": {"text": "delivered"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "delivered, bounced"}, "rangemode": "tozero"},
         yaxis2={
             "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False,
             "tickmode": "auto", "nticks": 6, "tickformat": ",d",
-            "title": {"text": "replies, bounces, meetings"},
+            "title": {"text": "replies, meetings"},
         },
         legend={"orientation": "h", "y": -0.15, "yanchor": "top"},
     )  # fmt: skip

@@ -21,7 +21,7 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
     """
     names, channels = source.figures("choices", queries.choices)
     with st.container(key="filters"):
-        ranges, channel, several = st.columns([1.1, 0.7, 2.2], vertical_alignment="bottom")
+        ranges, channel, several = st.columns([1.45, 0.8, 1.9], vertical_alignment="bottom")
     options = [ANY, *(name for name in channels if name is not None)]
     begins_with = options.index("email") if "email" in options and None not in channels else 0
     chosen_range = ranges.segmented_control(

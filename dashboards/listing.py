@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from html import escape
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ def listing_html(caption: str, columns: Sequence[Column], rows: Sequence[Mapping
 def columns_of(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Columns for rows that nobody has described: names as titles, numbers to the right."""
     first = rows[0] if rows else {}
-    return [Column(n, n.replace("_", " "), is_number=isinstance(first.get(n), int | float)) for n in names]
+    return [Column(n, n.replace("_", " "), is_number=isinstance(first.get(n), int | float | Decimal)) for n in names]
 
 
 def plain(value: Any) -> str:  # noqa: ANN401 - whatever SQL gives
@@ -55,6 +56,7 @@ _PLAIN: Final[Sequence[tuple[type, Callable[[Any], str]]]] = (
     (bool, lambda v: "yes" if v else "no"),
     (int, lambda v: f"{v:,}"),
     (float, lambda v: f"{v:,.4g}"),
+    (Decimal, lambda v: f"{v:,}"),
     (datetime, lambda v: f"{v:%Y-%m-%d %H:%M:%S}"),
     (bytes, lambda v: str(v[:80].decode("utf-8", "replace"))),
     (object, str),

@@ -1,6 +1,7 @@
 """The parts that `up` supervises, each also alone; and the verbs that ask something of the lake's writer."""
 
 import ctypes
+import importlib.util
 import os
 import signal
 import threading
@@ -133,6 +134,8 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
         raise SettingsError(
             f"[dashboard] host is {chosen.host!r}; without [dashboard] login only {', '.join(LOOPBACK)} are valid"
         )
+    if chosen.login:
+        _check_login(home.path / "dashboard-login.toml")
     options = ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
     options += ["--secrets.files", str(home.path.resolve() / "dashboard-login.toml")]
@@ -142,6 +145,14 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
     # In this process, so that whoever ends it, by whatever signal, ends the pages.
     main(["run", str(page), *options], prog_name="streamlit", standalone_mode=False)
     return 0
+
+
+def _check_login(provider: Path) -> None:
+    """Fails where people could not log in."""
+    if importlib.util.find_spec("authlib") is None:
+        raise SettingsError("[dashboard] login needs Authlib; run: pip install 'outpulse[login]'")
+    if not provider.exists():
+        raise SettingsError(f"[dashboard] login needs {provider} with the section [auth] of Streamlit's OpenID login")
 
 
 def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arguments of any job

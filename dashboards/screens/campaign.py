@@ -1,15 +1,17 @@
 """Campaign: one campaign's timeline, funnel, segments, what it will still bring, and how it stands beside the others."""
 
+from dataclasses import asdict
+from html import escape
 from typing import Any
 
 import streamlit as st
 
 from dashboards import campaign as figures
 from dashboards import frames, queries
+from dashboards.benchmarks import benchmarks
 from dashboards.campaign import DIMENSIONS, RATES, Campaign, ages_of
 from dashboards.choosing import choose
 from dashboards.figures import Totals
-from dashboards.filters import Filters
 from dashboards.funnel import cohort_funnel, funnel_rows
 from dashboards.listing import Column
 from dashboards.people import Viewer
@@ -38,12 +40,13 @@ def draw(source: Source, who: Viewer) -> None:
     with right:
         _forecast(found)
     _segments(found)
-    _beside_others(found, chosen)
+    _beside_others(found)
+    _beside_industry(found.now)
 
 
 def _timeline(source: Source, found: Campaign) -> None:
     frames.part(
-        "Timeline", "Deliveries as bars, what came of them as marks (right scale); dotted: decisions, experiments."
+        "Timeline", "Deliveries as bars, replies and meetings on the right scale; dotted: decisions, experiments."
     )
     if not found.timeline:
         frames.empty("Nothing happened in this time", "Choose a longer time or another channel above.")
@@ -125,8 +128,7 @@ def _segments(found: Campaign) -> None:
     )  # fmt: skip
 
 
-def _beside_others(found: Campaign, chosen: Filters) -> None:
-    del chosen
+def _beside_others(found: Campaign) -> None:
     frames.part(
         "Beside all other campaigns", "Same time and channel; better or worse only where it is more than chance."
     )
@@ -143,6 +145,36 @@ def _beside_others(found: Campaign, chosen: Filters) -> None:
         Column("verdict", "", _chip, is_html=True),
     )
     frames.table("beside_others", "The campaign's rates beside those of all others", columns, rows)
+
+
+def _beside_industry(now: Totals) -> None:
+    frames.part(
+        "Beside published figures",
+        "Of other senders, lists and years: a rough hint, never a target. Opens there count machines' opens too.",
+    )
+    own = {
+        "Human opens": now.open_rate,
+        "Clicks": now.click_rate,
+        "Replies": now.reply_rate,
+        "Bounces": now.bounce_rate,
+        "Unsubscribes": now.unsubscribe_rate,
+    }
+    rows = [{**asdict(found), "this": own.get(found.metric), "link": found.url} for found in benchmarks()]
+    columns = (
+        Column("metric", "Rate"),
+        Column("this", "This campaign", percent, is_number=True),
+        Column("rate", "Published", percent, is_number=True),
+        Column("population", "Of whom", is_wide=True),
+        Column("as_of", "When"),
+        Column("source", "Source", is_wide=True),
+        Column("link", "Page", _link_html, is_html=True),
+    )
+    frames.table("published", "Published figures beside the campaign's", columns, rows)
+
+
+def _link_html(url: str) -> str:
+    address = escape(url, quote=True)
+    return f'<a href="{address}" target="_blank" rel="noopener noreferrer">{escape(url.split("/")[2])}</a>'
 
 
 def _compared(name: str, part: str, whole: str, now: Totals, others: Totals) -> dict[str, Any]:
