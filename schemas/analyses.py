@@ -56,6 +56,31 @@ class Funnel(msgspec.Struct, frozen=True, kw_only=True):
     opportunity: Annotated[int, about("an opportunity was created")]
 
 
+class Cohort(msgspec.Struct, frozen=True, kw_only=True):
+    """campaign_performance_metrics in its finest grain: by step, variant and sender too; counts only, to be added up."""
+
+    metric_date: Annotated[date, about("UTC day of sending")]
+    campaign_id: CampaignId = None
+    channel: Channel = None
+    persona: Persona = None
+    account_tier: Tier = None
+    sequence_step: Step = None
+    variant: Annotated[str | None, about("the experiment's variant")] = None
+    sender: Annotated[str | None, about("the sending identity")] = None
+    messages_sent: Sent
+    messages_delivered: Delivered
+    messages_opened: Opened
+    messages_clicked: Clicked
+    responses_received: Responses
+    positive_responses: Positive
+    meetings_booked: Meetings
+    opportunities: Annotated[int, about("deliveries with an opportunity")]
+    bounced: Annotated[int, about("deliveries with a bounce of any class")]
+    bounced_hard: Annotated[int, about("deliveries with a hard bounce")]
+    complained: Annotated[int, about("deliveries with a complaint")]
+    unsubscribed: Annotated[int, about("deliveries with an unsubscribe")]
+
+
 class WeeklyCohort(msgspec.Struct, frozen=True, kw_only=True):
     """What has become of the messages of one week until now; the newest weeks still rise."""
 
@@ -147,6 +172,18 @@ class ActivityHour(msgspec.Struct, frozen=True, kw_only=True):
     hour: Hour
     channel: Channel = None
     kind: Annotated[str, about("what happened")]
+    events: Annotated[int, about("number of events")]
+
+
+class DailyActivity(msgspec.Struct, frozen=True, kw_only=True):
+    """How much happened on each day, by the day of the event; those of machines have is_machine true."""
+
+    day: Annotated[date, about("UTC day of the events")]
+    campaign_id: CampaignId = None
+    channel: Channel = None
+    kind: Annotated[str, about("what happened")]
+    bounce_class: Annotated[str | None, about("hard, soft or block; null unless bounced")] = None
+    is_machine: Annotated[bool | None, about("true: opened or clicked by a machine; null counts as human")] = None
     events: Annotated[int, about("number of events")]
 
 
@@ -251,6 +288,7 @@ _PROPORTION: Final = (
 )
 
 ANALYSES: Final[Mapping[str, Analysis]] = {
+    "cohorts": Analysis(struct=Cohort),
     "funnel": Analysis(struct=Funnel),
     "weekly_cohorts": Analysis(struct=WeeklyCohort),
     "send_hours": Analysis(struct=SendHour),
@@ -269,6 +307,7 @@ ANALYSES: Final[Mapping[str, Analysis]] = {
     "segments": Analysis(struct=Segment, is_macro=True, parameters=(_SINCE, _UNTIL), source=_WILSON),
     "send_times": Analysis(struct=SendTime, is_macro=True, parameters=(_ZONE, _SINCE, _UNTIL), source=_WILSON),
     "activity_hours": Analysis(struct=ActivityHour, is_macro=True, parameters=(_ZONE,)),
+    "daily_activity": Analysis(struct=DailyActivity),
     "response_curve": Analysis(
         struct=ResponseCurve, is_macro=True, parameters=(Parameter("days", "days to follow a week's messages", "14"),)
     ),

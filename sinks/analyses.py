@@ -7,7 +7,7 @@ Figures come from the writer's sums (`store.cohorts`, `store.send_hours`) wherev
 import re
 from typing import Final
 
-from features.deliveries import flags_of_event, has, sent_time
+from features.deliveries import COHORT_KEYS, flags_of_event, has, sent_time
 from schemas.analyses import ANALYSES, call_of
 from schemas.derive import columns, quoted
 from schemas.tables import TABLES
@@ -37,15 +37,21 @@ _FUNNEL: Final = """
         sum(interested) AS interest, sum(engaged) AS engagement, sum(met) AS meeting, sum(opportunities) AS opportunity
     FROM lake.store.cohorts GROUP BY ALL HAVING sum(touched) > 0"""
 
+_COUNTED: Final = """sum(sent) AS messages_sent, sum(delivered) AS messages_delivered, sum(opened) AS messages_opened,
+        sum(clicked) AS messages_clicked, sum(answered) AS responses_received, sum(positive) AS positive_responses,
+        sum(meetings) AS meetings_booked, sum(opportunities) AS opportunities"""
+
+_COHORTS: Final = f"""
+    SELECT metric_date, {", ".join(COHORT_KEYS)}, {_COUNTED}, sum(bounced) AS bounced,
+        sum(bounced_hard) AS bounced_hard, sum(complained) AS complained, sum(unsubscribed) AS unsubscribed
+    FROM lake.store.cohorts GROUP BY ALL HAVING sum(deliveries) > 0"""
+
 _WEEKLY: Final = f"""
     SELECT *, {_RATE.format("messages_delivered", "messages_sent")} AS delivery_rate,
         {_RATE.format("messages_opened", "messages_delivered")} AS open_rate,
         {_RATE.format("responses_received", "messages_delivered")} AS response_rate,
         {_RATE.format("meetings_booked", "messages_delivered")} AS meeting_rate
-    FROM (SELECT {_WEEK} AS sent_week, campaign_id, channel, sum(sent) AS messages_sent,
-            sum(delivered) AS messages_delivered, sum(opened) AS messages_opened, sum(clicked) AS messages_clicked,
-            sum(answered) AS responses_received, sum(positive) AS positive_responses, sum(meetings) AS meetings_booked,
-            sum(opportunities) AS opportunities
+    FROM (SELECT {_WEEK} AS sent_week, campaign_id, channel, {_COUNTED}
         FROM lake.store.cohorts GROUP BY ALL HAVING sum(sent) > 0)"""
 
 _SEND_HOURS: Final = """
@@ -110,6 +116,12 @@ _ACTIVITY: Final = f"""
             SELECT epoch_us(minute) // {_HOUR_US} AS bucket, channel, kind, sum(events) AS events
             FROM lake.store.cells WHERE is_machine IS NOT TRUE GROUP BY ALL)))
     GROUP BY ALL HAVING sum(events) <> 0"""
+
+_DAILY: Final = f"""
+    SELECT make_timestamptz(bucket * {24 * _HOUR_US})::DATE AS day, campaign_id, channel, kind, bounce_class, is_machine, events
+    FROM (SELECT epoch_us(minute) // {24 * _HOUR_US} AS bucket, campaign_id, channel, kind, bounce_class, is_machine,
+            sum(events) AS events
+        FROM lake.store.cells GROUP BY ALL HAVING sum(events) <> 0)"""
 
 _RESPONSE_CURVE: Final = f"""
     WITH said AS (SELECT event_id, provider, recipient, arg_max(intent_classification, {LATEST_READING}) AS intent
@@ -227,7 +239,7 @@ def _attributed(outcome: str) -> str:
 
 def _dictionary() -> str:
     """What `data_dictionary` holds, as VALUES."""
-    rows = []
+    rows: list[tuple[str | None, ...]] = []
     for name, struct in TABLES.items():
         kind = "table" if name in STORED_TABLES else "view"
         rows.append((name, kind, None, None, " ".join((struct.__doc__ or "").split())))
@@ -244,12 +256,14 @@ def _dictionary() -> str:
 
 
 _RELATIONS: Final = {
+    "cohorts": _COHORTS,
     "funnel": _FUNNEL,
     "weekly_cohorts": _WEEKLY,
     "send_hours": _SEND_HOURS,
     "segments": _SEGMENTS,
     "send_times": _SEND_TIMES,
     "activity_hours": _ACTIVITY,
+    "daily_activity": _DAILY,
     "response_curve": _RESPONSE_CURVE,
     "credited_touches": _CREDITED,
     "attribution": _ATTRIBUTION,
