@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from features.columns import Decoder
 from features.guard import Decision, Guard
+from features.guard_admission import Admission
 from features.guard_state import dump, load
 from features.tolerances import DEFAULT_RULES
-from flows.guard_rules import guard_of
+from flows.guard_rules import guard_of, receivers, rules_of, specials_of
 from outpulse.settings import GuardSettings
+from schemas.instants import from_epoch_ms
 
 Event = dict[str, Any]
 
@@ -160,27 +162,129 @@ def test_repeated_events_change_nothing() -> None:
     assert [one._replace(place=0) for one in decided(twice)] == [one._replace(place=0) for one in decided(events)]
 
 
-@settings(max_examples=8)
-@given(st.integers(0, 10_000), st.lists(st.integers(1, 60), min_size=1, max_size=4))
-def test_the_same_decisions_in_any_batches(seed: int, sizes: list[int]) -> None:
-    draw = random.Random(seed)
-    events: list[Event] = []
-    for number in range(draw.randint(20, 150)):
-        outcome = draw.choices(["delivered", "bounced", "complained", "failed", "unsubscribed"], [70, 20, 3, 4, 3])[0]
-        fields = {
-            "campaign_id": draw.choice(["a", "b"]),
-            "sender": draw.choice(["s1@out.example", "s2@out.example"]),
-            "recipient": f"p{number}@{draw.choice(['x', 'y'])}.example",
-            "variant": draw.choice(["A", "B"]),
-        }
-        events += message(number, outcome, **fields)
-    for _ in range(30):  # out of order, some by far
-        one, other = draw.randrange(len(events)), draw.randrange(len(events))
-        events[one], events[other] = events[other], events[one]
-    whole = decided(events)
+PROVIDERS = ("ses", "postmark", "sendgrid")
 
-    assert decided(events, sizes) == whole
-    assert decided(events, [1]) == whole
+
+def mixture(seed: int) -> list[Event]:
+    """Mail through several providers to several receivers over hours or days, with storms, machines, gaps, repeats, disorder."""
+    draw = random.Random(seed)
+    gap_ms, bad = draw.choice([60_000, 900_000, 3_600_000]), draw.choice([0.05, 0.3, 0.6])
+    silent = draw.choice(PROVIDERS)  # it reports no sending
+    stays_away = draw.random() < 0.3  # nothing arrives any more from some moment on
+    count = 400 if stays_away else draw.randint(20, 120)
+    events: list[tuple[int, Event]] = []
+    for number in range(count):
+        about = mail(number, draw)
+        kinds = [("sent", 0)] if about["provider"] != silent else []
+        is_lost = stays_away and number > count // 2 and draw.random() < 0.8
+        kinds += [] if is_lost else fate(0.02 if stays_away else bad, draw)
+        for kind, after in kinds:
+            at = 1_767_607_200_000 + number * gap_ms + after
+            event = {**about, "event_id": f"{number}-{kind}", "kind": kind, "occurred_at": from_epoch_ms(at)}
+            if draw.random() < 0.1:
+                event["campaign_id"] = draw.choice([None, "c"])
+            if kind == "bounced":
+                event["bounce_class"] = draw.choice(["hard", "hard", "block", "soft"])
+            if kind in {"opened", "clicked"}:
+                event["is_machine"] = draw.random() < 0.4
+            events += [(at, event)] * draw.choice([1, 1, 1, 2])
+    told = [event for _, event in sorted(events, key=lambda pair: pair[0])]
+    for _ in range(draw.choice([0, 30])):  # out of order, some by far
+        one, other = draw.randrange(len(told)), draw.randrange(len(told))
+        told[one], told[other] = told[other], told[one]
+    return told
+
+
+def mail(number: int, draw: random.Random) -> Event:
+    """A message, sometimes without its id or without what it belongs to."""
+    about: Event = {
+        "provider": draw.choice(PROVIDERS),
+        "delivery_id": f"d{number}",
+        "message_id": f"m{number}@h.example",
+        "campaign_id": draw.choice("ab"),
+        "sender": draw.choice(["s1@out.example", "S1@out.example", "s2@out.example"]),
+        "recipient": f"p{number}@{draw.choice(['gmail', 'yahoo', 'firm'])}.example",
+        "sequence_step": draw.choice("12"),
+        "variant": draw.choice("AB"),
+    }
+    unknown = draw.sample(
+        ["delivery_id", "message_id", "campaign_id", "sender", "variant"], draw.choice([0, 0, 0, 1, 2])
+    )
+    return {name: value for name, value in about.items() if name not in unknown}
+
+
+def fate(bad: float, draw: random.Random) -> list[tuple[str, int]]:
+    """What becomes of a message, and after how many milliseconds."""
+    later = draw.choice([0, 5_000, 3_600_000, 20 * 3_600_000])
+    if draw.random() < bad:
+        return [(draw.choice(["bounced", "bounced", "failed"]), later)]
+    more = [kind for kind in ("opened", "clicked", "complained", "unsubscribed") if draw.random() < 0.25]
+    return [("delivered", later), *((kind, later + draw.choice([1_000, 50 * 3_600_000])) for kind in more)]
+
+
+def every_rule(hours: float, kept: int | None = None) -> Guard:
+    """All rules and limits, with tolerances set for single scopes."""
+    scopes = {
+        "campaign:a": {"bounces": 0.02, "complaints_early": 0.05},
+        "sender:s1@out.example": {"complaints": 0.1},
+        "sender:s2@out.example,domain:firm.example": {"bounces": 0.3},
+    }
+    chosen = GuardSettings(scopes=scopes, probation_after_hours=hours)
+    return Guard(
+        rules_of(chosen), kept=kept, probation_after_hours=hours, admission=Admission(receivers(), specials_of(chosen))
+    )
+
+
+def watched(
+    facts: pa.Table, sizes: list[int], hours: float, kept: int | None = None, *, restarts: bool = False
+) -> list[Any]:
+    """Decisions and impacts; with `restarts` after each batch by a guard that has taken over the state."""
+    found: list[Any] = []
+    start = turn = 0
+    guard = every_rule(hours, kept)
+    while start < len(facts):
+        part = facts.slice(start, sizes[turn % len(sizes)])
+        found += [one._replace(place=one.place + start) for one in guard.take(part)]
+        found += [("impact", msgspec.to_builtins(one.of), one.ended_ms) for _, one in guard.measured()]
+        start, turn = start + len(part), turn + 1
+        if restarts:
+            after = every_rule(hours, kept)
+            assert load(after, dump(guard))
+            guard = after
+    return sorted(found, key=lambda one: isinstance(one, tuple) and one[0] == "impact")
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    hours=st.sampled_from([0.0, 0.5, 6.0]),
+    kept=st.sampled_from([None, 20, 60]),
+    restarts=st.booleans(),
+)
+def test_the_same_decisions_in_any_batches(
+    seed: int, sizes: list[int], hours: float, kept: int | None, *, restarts: bool
+) -> None:
+    facts = columns(mixture(seed))
+    whole = watched(facts, [len(facts)], hours, kept)
+
+    assert watched(facts, sizes, hours, kept, restarts=restarts) == whole
+    if len(facts) < 150:
+        assert watched(facts, [1], hours, kept) == whole
+
+
+def test_the_mixtures_hold_what_has_to_be_compared() -> None:
+    found = [one for seed in range(25) for one in watched(columns(mixture(seed)), [10_000], 6.0)]
+    decisions = [one for one in found if isinstance(one, Decision)]
+
+    assert len(decisions) < len(found), "no impact"
+    assert {one.severity for one in decisions} == {"warn", "slow", "pause"}
+    assert {one.detector for one in decisions} == {"limit", "shift", "probation"}
+    assert {"bounces", "complaints", "complaints_early", "unsubscribes", "delivery_collapse"} <= {
+        one.rule.name for one in decisions
+    }
+    assert any(one.rule.provider or one.rule.receiver for one in decisions)
+    assert any(one.rule.scope for one in decisions)
 
 
 def test_a_state_that_was_dumped_goes_on_as_if_nothing_had_happened() -> None:
