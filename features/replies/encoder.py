@@ -46,6 +46,8 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of the texts, one row each."""
         found = np.zeros((len(texts), WIDTH), np.float32)
+        if (set_threads := getattr(self._library, "omp_set_num_threads", None)) is not None:
+            set_threads(1)  # threads of OpenMP wait by spinning: on a busy machine two are slower than one
         for start in range(0, len(texts), _BATCH):
             chunk = [text.replace("\0", " ").encode("utf-8", "replace") for text in texts[start : start + _BATCH]]
             pointers = (ctypes.c_char_p * len(chunk))(*chunk)

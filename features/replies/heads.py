@@ -67,10 +67,15 @@ class Heads:
         return np.asarray(values / norm if norm else values, np.float32)
 
     def log_odds(self, readings: Sequence[Reading], vectors: Floats) -> Floats:
-        """Calibrated log-probabilities up to a constant, one row a reply, `WIDTH` columns."""
-        by_vector = self.centred(vectors) @ self._vector + self._vector_bias
+        """Calibrated log-probabilities up to a constant, one row a reply, `WIDTH` columns.
+
+        Row by row: products of whole matrices round by how many rows they have, and a replay has other batches.
+        """
+        centred = self.centred(vectors)
+        by_vector = np.zeros((len(readings), WIDTH), np.float32)
         by_words = np.zeros((len(readings), WIDTH), np.float32)
         for row, reading in enumerate(readings):
+            by_vector[row] = centred[row] @ self._vector + self._vector_bias
             dense = (reading.dense - self._dense_mean) * self._dense_scale
             by_words[row] = self._bias + dense @ self._dense
             if len(reading.places):

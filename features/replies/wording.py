@@ -14,7 +14,7 @@ _UNIT: Final = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
 _WIDE_IN_WORD: Final = 2
 """Signs of Chinese or Japanese that count as a word."""
 _MOST_CHARACTERS: Final = 700
-_LONG: Final = re.compile(r"(?:https?://|www\.)\S+|\S{40,}")
+_LONG: Final = re.compile(r"(?:https?://|www\.)[!-~]+|[!-~]{40,}")
 
 
 def words_of(cleaned: Cleaned, subject: str | None) -> str:
