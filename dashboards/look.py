@@ -67,6 +67,8 @@ dl.tiles {display: grid; grid-template-columns: repeat(4, 1fr); gap: .7rem; marg
 details.evidence {margin: .5rem 0 0} details.evidence summary {cursor: pointer; font-size: .875rem}
 .st-key-sql textarea {font-family: ui-monospace, "SFMono-Regular", Consolas, "Liberation Mono", monospace;
     font-size: .875rem}
+.stApp [data-testid="stFormSubmitButton"] kbd, .stApp [data-testid="stFormSubmitButton"] *:has(> kbd) {
+    color: #fff !important; opacity: 1 !important}
 dl.tiles.facts {grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); margin-top: .5rem !important}
 dl.facts .tile {padding: .4rem .6rem} dl.facts dd {font-size: .9rem; overflow-wrap: anywhere}
 .tile.alarm-tile {border: 2px solid #C8462B} .tile.warn-tile {border: 2px solid #D9A520}
@@ -79,6 +81,8 @@ dl.facts .tile {padding: .4rem .6rem} dl.facts dd {font-size: .9rem; overflow-wr
 """
 
 _DARK: Final = """
+.stApp [data-testid="stButtonGroup"] [aria-checked="true"] p,
+.stApp [data-testid="stButtonGroup"] [aria-checked="true"] {color: #7DBDF0}
 .tile .up {color: #4CC39B} .tile .down {color: #F0866D} .tile.alarm-tile {border-color: #F0866D}
 """
 

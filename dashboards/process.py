@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 import streamlit as st
 
@@ -27,6 +27,37 @@ _HOLDING_SECONDS: Final = 0.5
 T = TypeVar("T")
 
 
+class Glance(Generic[T]):
+    """A look that all share, at most `seconds` old; while one thread looks, the others get what was seen before."""
+
+    def __init__(self, look: Callable[[], T], seconds: float) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._seen: tuple[float, T] | None = None
+
+    def get(self) -> T:
+        """What was seen last, or now."""
+        seen = self._seen
+        if seen is not None and time.monotonic() - seen[0] <= self._seconds:
+            return seen[1]
+        if not self._lock.acquire(blocking=seen is None):
+            return cast("tuple[float, T]", seen)[1]
+        try:
+            fresh = self._seen
+            if fresh is None or time.monotonic() - fresh[0] > self._seconds:
+                fresh = (time.monotonic(), self._look())
+                self._seen = fresh
+            return fresh[1]
+        finally:
+            self._lock.release()
+
+    def forget(self) -> None:
+        """The next who asks looks, and waits for it."""
+        with self._lock:
+            self._seen = None
+
+
 class Source:
     """A home as the dashboard sees it."""
 
@@ -35,8 +66,8 @@ class Source:
         self.reader = LakeReader(home)
         self.kept = Kept()
         self._lock = threading.Lock()
-        self._seen: tuple[float, Snapshot | OutpulseError] | None = None
-        self._held: tuple[float, list[Held] | OutpulseError] | None = None
+        self._snapshots = Glance(self._look, PULSE_SECONDS)
+        self._holdings = Glance(self._hold, _HOLDING_SECONDS)
         self._log: SqliteLog | None = None
         self._control: ControlClient | None = None
         self._settings = load(home)
@@ -47,22 +78,21 @@ class Source:
         return self._settings
 
     def snapshot(self) -> Snapshot:
-        """Which snapshot of the lake counts now.
+        """Which snapshot of the lake counts now; nobody waits for a look that another thread has begun.
 
         Raises:
             LakeError: there is none, or it cannot be read.
         """
-        with self._lock:
-            now = time.monotonic()
-            if self._seen is None or now - self._seen[0] > PULSE_SECONDS:
-                try:
-                    self._seen = (now, self.reader.snapshot())
-                except OutpulseError as error:
-                    self._seen = (now, error)
-            found = self._seen[1]
+        found = self._snapshots.get()
         if isinstance(found, OutpulseError):
             raise found
         return found
+
+    def _look(self) -> Snapshot | OutpulseError:
+        try:
+            return self.reader.snapshot()
+        except OutpulseError as error:
+            return error
 
     def version(self) -> Hashable:
         """Changes with whatever a page may show: the lake, what is paused, and whether the flows run."""
@@ -102,25 +132,21 @@ class Source:
 
     def holding(self) -> list[Held]:
         """The pauses and slow-downs that hold by the log, in its order; none where there is no log yet."""
-        if not (self.home / "log").exists():
-            return []
-        log = self.log()
-        with self._lock:
-            now = time.monotonic()
-            if self._held is None or now - self._held[0] > _HOLDING_SECONDS:
+        return self._holdings.get() if (self.home / "log").exists() else []
+
+    def _hold(self) -> list[Held]:
+        try:
+            log = self.log()
+            with self._lock:
                 if self._control is None:
                     self._control = ControlClient(log)
-                try:
-                    self._held = (now, self._control.holding().pauses)
-                except OutpulseError as error:
-                    self._held = (now, error)
-            found = self._held[1]
-        return found if isinstance(found, list) else []
+            return self._control.holding().pauses
+        except OutpulseError:
+            return []
 
     def forget_holding(self) -> None:
         """Looks into the log anew when next asked: something was just written to it."""
-        with self._lock:
-            self._held = None
+        self._holdings.forget()
 
     def flows_run(self) -> bool:
         """Whether some process writes to the lake now."""

@@ -20,7 +20,8 @@ def windows_html(last_hour: pa.Table, last_day: pa.Table) -> str:
         f"<tr><td>{name}</td>{''.join(f'<td>{count(events[key])}</td>' for key in kinds)}</tr>"
         for name, events in windows.items()
     )
-    return f"""<div class="wide"><table class="campaigns"><thead><tr><th>Events of the</th>{heads}</tr></thead>
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Events right now">
+        <table class="campaigns"><thead><tr><th>Events of the</th>{heads}</tr></thead>
         <tbody>{rows}</tbody></table></div>"""
 
 
@@ -32,7 +33,8 @@ def checks_html(broken: Sequence[str]) -> str:
         f"<td>{escape(name)}</td></tr>"
         for name in names
     )
-    return f"""<div class="wide"><table class="listing"><caption>What must hold of the figures</caption><thead><tr>
+    return f"""<div class="wide" tabindex="0" role="region" aria-label="Rules"><table class="listing">
+        <caption>What must hold of the figures</caption><thead><tr>
         <th scope="col">State</th><th scope="col">Rule</th></tr></thead><tbody>{rows}</tbody></table></div>"""
 
 

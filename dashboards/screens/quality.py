@@ -15,15 +15,13 @@ from dashboards.words import count
 SUITES = """
     SELECT suite, check_name, table_name, kind, expectation, success, severity, observed, failures, mend, run_at
     FROM data_quality WHERE run_at = (SELECT max(run_at) FROM data_quality) ORDER BY success, suite, check_name"""
-CHECK_SECONDS = 30.0
-"""The invariants read the whole lake: they are looked at this often at most."""
 
 
 def draw(source: Source, who: Viewer) -> None:
     """The page."""
     del who
-    frames.part("What must hold", "Looked at every half minute while somebody has this page open.")
-    broken = _broken(str(source.home), source)
+    frames.part("What must hold", "Looked at again and again while somebody has this page open.")
+    broken = source.figures("broken", queries.broken)
     st.html(checks_html(broken))
     _suites(source)
     found = source.figures("state", state.load)
@@ -40,13 +38,6 @@ def draw(source: Source, who: Viewer) -> None:
         Column("detail", "The latest in words", is_wide=True),
     )
     frames.table("quality_letters", "Dead letters by reason", told, found.letters, sql=state.LETTERS)
-
-
-@st.cache_data(ttl=CHECK_SECONDS, max_entries=4, show_spinner=False)
-def _broken(home: str, _source: Source) -> tuple[str, ...]:
-    del home
-    with _source.reader.reading() as reading:
-        return queries.broken(reading)
 
 
 def _suites(source: Source) -> None:
