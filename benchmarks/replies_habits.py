@@ -41,6 +41,8 @@ def main() -> None:
     rest = model._examples([as_input(row) for row in others])[1]  # noqa: SLF001
     truth = [row["intent"] for row in others]
     names = sorted({row["habit"] for row in rows})
+    if options.river:
+        compare_river(rows, base, rest, truth, names)
     print("habit      before  after  elsewhere before  after   ms to learn 20")
     for name in names:
         mine = [i for i, row in enumerate(rows) if row["habit"] == name]
@@ -57,6 +59,65 @@ def main() -> None:
                 (before, _right(model, base, rows, judged), elsewhere, _rate(model, rest, truth), took * 1e3)
             )
         print(f"{name:10s} " + "  ".join(f"{value:.3f}" for value in np.mean(figures, axis=0)))
+
+
+def _river_learners() -> dict[str, Any]:
+    from river import linear_model, multiclass, naive_bayes, optim
+
+    return {
+        "softmax": linear_model.SoftmaxRegression(optimizer=optim.SGD(0.5)),
+        "passive-aggressive": multiclass.OneVsRestClassifier(linear_model.PAClassifier(C=0.1, mode=1)),
+        "naive Bayes": naive_bayes.MultinomialNB(alpha=0.1),
+    }
+
+
+def compare_river(rows: Any, base: Any, rest: Any, truth: Any, names: Any) -> None:
+    """River's learners over the same grams, one pass: 400 replies as the model reads them, then 20 corrections.
+
+    Their log-probabilities are added to the model's log-odds, as the memory's shifts are. Beside them the vote of the
+    five nearest corrections within a likeness of a tenth.
+    """
+    from features.replies.heads import INTENTS, part
+    from features.replies.memory import _Packed, likeness
+
+    def judged(examples: Any, labels: Any, extra: Any) -> float:
+        odds = [part("intent", e.log_odds) + extra(e) for e in examples]
+        return float(np.mean([INTENTS[int(o.argmax())] == label for o, label in zip(odds, labels, strict=True)]))
+
+    def grams(example: Any) -> dict[int, float]:
+        return dict(zip(example.places.tolist(), example.values.tolist(), strict=True))
+
+    figures: dict[str, list[tuple[float, float]]] = {}
+    for name in names:
+        mine = np.random.default_rng(0).permutation([i for i, row in enumerate(rows) if row["habit"] == name])
+        taught, asked = mine[:TAUGHT], mine[TAUGHT:]
+        for kind, learner in _river_learners().items():
+            for example in rest:
+                learner.learn_one(grams(example), INTENTS[int(part("intent", example.log_odds).argmax())])
+            for i in taught:
+                learner.learn_one(grams(base[i]), rows[i]["intent"])
+
+            def extra(example: Any, learner: Any = learner) -> Any:
+                shares = learner.predict_proba_one(grams(example))
+                return np.log([shares.get(intent, 0.0) + 1e-6 for intent in INTENTS])
+
+            found = judged([base[i] for i in asked], [rows[i]["intent"] for i in asked], extra)
+            figures.setdefault(kind, []).append((found, judged(rest, truth, extra)))
+        known = _Packed([base[i] for i in taught])
+
+        def nearest(example: Any, known: Any = known, taught: Any = taught) -> Any:
+            alike = likeness(example, known)
+            votes = np.zeros(len(INTENTS))
+            for at in np.argsort(-alike)[:5]:
+                if alike[at] > 1.2:
+                    votes[INTENTS.index(rows[taught[at]]["intent"])] += 3.0
+            return votes
+
+        found = judged([base[i] for i in asked], [rows[i]["intent"] for i in asked], nearest)
+        figures.setdefault("5 nearest", []).append((found, judged(rest, truth, nearest)))
+    for kind, values in figures.items():
+        habits, elsewhere = np.mean(values, axis=0)
+        print(f"{kind:20s} habits {habits:.3f} elsewhere {elsewhere:.3f}")
 
 
 def _right(model: ReplyModel, base: Any, rows: Any, judged: Any) -> float:
