@@ -109,9 +109,7 @@ def test_every_table_begins_with_the_columns_and_values_of_the_data_model(table:
 
 def test_the_data_model_above_was_read_whole() -> None:
     windows = {f"metrics_{width}" for width in ("1m", "5m", "1h", "24h")}
-
     ours = {"active_pauses", "data_quality", "contacts", "campaign_plans", "campaign_messaging"}
-
     assert set(tables.TABLES) - set(PROMISED) == {*ours, *windows}
 
 
