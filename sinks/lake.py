@@ -237,13 +237,7 @@ class Lake:
         if known and found < LAKE_FORMAT:
             copy_before_upgrade(self._home, found)
         with self.transaction():
-            for statement in (*upgrades(found), *table_ddl()):
-                self._connection.execute(statement)
-            self._seq, self._derived = self._counters()
-            if known.get("hash", wanted["hash"]) != wanted["hash"]:
-                self._rehash()
-            if found < LAKE_FORMAT:
-                self.derive_anew()
+            self._upgrade(found, is_rehashed=known.get("hash", wanted["hash"]) != wanted["hash"])
             # An older release stored what is a view now, and never filled it.
             for name in self._tables() & view_statements().keys():
                 self._connection.execute(f"DROP TABLE {name}")
@@ -252,6 +246,15 @@ class Lake:
             self._connection.execute("DELETE FROM store.meta")
             for name, value in wanted.items():
                 self._connection.execute("INSERT INTO store.meta VALUES (?, ?)", [name, value])
+
+    def _upgrade(self, found: int, *, is_rehashed: bool) -> None:
+        for statement in (*upgrades(found), *table_ddl()):
+            self._connection.execute(statement)
+        self._seq, self._derived = self._counters()
+        if is_rehashed:
+            self._rehash()
+        if found < LAKE_FORMAT:
+            self.derive_anew()
 
     def _tables(self) -> set[str]:
         """The stored tables that analysts find."""
