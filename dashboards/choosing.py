@@ -11,6 +11,8 @@ from dashboards.words import CHANNELS
 
 _ONE_CHANNEL: Final = "Only mail reports deliveries and opens: to compare rates, look at one channel at a time."
 ANY: Final = ""
+_KEYS: Final = ("range", "channel", "campaigns")
+_KEPT: Final = "chosen"
 
 
 def choose(source: Source, *, campaigns: bool = True) -> Filters:
@@ -20,6 +22,7 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
         NoLake: there is nothing to choose from yet.
     """
     names, channels = source.figures("choices", queries.choices)
+    _recall()
     with st.container(key="filters"):
         ranges, channel, several = st.columns([1.45, 0.8, 1.9], vertical_alignment="bottom")
     options = [ANY, *(name for name in channels if name is not None)]
@@ -48,4 +51,12 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
             "Campaigns", names, placeholder="All campaigns", key="campaigns", bind="query-params"
         )
         chosen = tuple(picked)
+    st.session_state[_KEPT] = {key: st.session_state[key] for key in _KEYS if key in st.session_state}
     return Filters(range=Range(chosen_range or Range.WEEK), channel=chosen_channel or None, campaigns=chosen)
+
+
+def _recall() -> None:
+    """Puts back what was chosen, where the way here lost it: who goes on before a page is drawn whole loses its address."""
+    for key, value in st.session_state.get(_KEPT, {}).items():
+        if key not in st.session_state and key not in st.query_params:
+            st.session_state[key] = value
