@@ -71,7 +71,9 @@ def _river_learners() -> dict[str, Any]:
     }
 
 
-def compare_river(rows: Any, base: Any, rest: Any, truth: Any, names: Any) -> None:  # noqa: C901 - one comparison after the other
+def compare_river(  # noqa: C901
+    rows: Any, base: Any, rest: Any, truth: Any, names: Any
+) -> None:
     """River's learners over the same grams, one pass: 400 replies as the model reads them, then 20 corrections.
 
     Their log-probabilities are added to the model's log-odds, as the memory's shifts are. Beside them the vote of the
