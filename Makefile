@@ -38,6 +38,7 @@ tests: install ## pytest
 
 generate: install ## derive schemas/generated anew
 	$(BIN)/python -m schemas.derive
+	$(BIN)/python -m schemas.pages
 
 format: install ## ruff format and safe fixes
 	$(BIN)/ruff check --fix $(ROOMS)

@@ -206,6 +206,15 @@ def sql(home: Home, query: str | None, form: str | None, write: bool) -> int:  #
     return run_sql(home, query, form, write=write)
 
 
+@verb("serve-sql")
+@click.option("--port", type=int, help="Port on this machine [setting, else 5433].")
+def serve_sql(home: Home, port: int | None) -> int:
+    """Serve the lake to BI tools, read-only, by PostgreSQL's protocol."""
+    from outpulse.sql_server import run_sql_server
+
+    return run_sql_server(home, port=port)
+
+
 who_option = click.option("--by", help="Who decides [the user's name of the system].")
 
 

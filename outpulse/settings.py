@@ -251,6 +251,28 @@ class RepliesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _LONGEST_MINUTES: Final = 10_080
 
 
+class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[sql]`: `outpulse serve-sql`, on this machine alone. Without `password` one is made and kept in the home.
+
+    A statement may take `seconds`, `memory_mib` of DuckDB's memory and `rows`; `statements` run at the same time.
+    """
+
+    port: int = 5433
+    password: str = ""
+    seconds: float = 30.0
+    memory_mib: int = 512
+    rows: int = 1_000_000
+    statements: int = 2
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or min(self.memory_mib, self.rows, self.statements) < 1:
+            raise ValueError("`seconds`, `memory_mib`, `rows` and `statements` must be above 0")
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"SqlSettings(port={self.port})"
+
+
 class QualitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[quality]`: `outpulse up` checks the landed tables every `every_minutes` (0: never), as `outpulse check` does.
 
@@ -276,6 +298,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: LakeSettings = LakeSettings()
     guard: GuardSettings = msgspec.field(default_factory=GuardSettings)
     quality: QualitySettings = QualitySettings()
+    sql: SqlSettings = SqlSettings()
     providers: dict[str, ProviderSettings] = {}
     hooks: dict[str, HookSettings] = {}
     mailbox: MailboxSettings = MailboxSettings()

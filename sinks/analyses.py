@@ -164,11 +164,15 @@ _OF_TOUCH: Final = (
 )
 
 # A person's address is compared by its hash, which facts have; texts of ten million facts cost as much as all the rest.
-_CREDIT: Final = f"""
+
+
+def _credit(named: str) -> str:
+    """SQL: the CTEs up to `credited`; `named` is an aggregate that each outcome carries along."""
+    return f"""
     WITH told AS MATERIALIZED (
-        SELECT coalesce(linked, delivery, fact) AS key, occurred_at FROM {LINKED}
-        WHERE kind = outcome),
-    outcomes AS MATERIALIZED (SELECT key, min(occurred_at) AS outcome_at FROM told GROUP BY key),
+        SELECT coalesce(linked, delivery, fact) AS key, min(occurred_at) AS outcome_at, {named} AS outcome_name
+        FROM {LINKED} WHERE kind = outcome GROUP BY key),
+    outcomes AS (SELECT key, outcome_at, outcome_name FROM told),
     whose AS MATERIALIZED (
         SELECT key, min(contact_id) AS contact, min(address) AS address FROM (
             SELECT key, contact_id, address FROM {_facts_of("outcomes")}
@@ -190,10 +194,10 @@ _CREDIT: Final = f"""
             {", ".join(f"min({name}) AS {name}" for name in _OF_TOUCH)}
         FROM {_facts_of("reached")} GROUP BY key),
     pairs AS (
-        SELECT o.key AS outcome_key, outcome_at, contact, address FROM outcomes o LEFT JOIN whose USING (key)),
+        SELECT o.key AS outcome_key, outcome_at, outcome_name, contact, address FROM outcomes o LEFT JOIN whose USING (key)),
     touching AS (SELECT * FROM deliveries JOIN reached USING (key) WHERE {_TOUCHED}),
     touched AS (
-        SELECT p.outcome_key, p.outcome_at, p.contact, d.* EXCLUDE (contact, address, flags),
+        SELECT p.outcome_key, p.outcome_at, p.outcome_name, p.contact, d.* EXCLUDE (contact, address, flags),
             row_number() OVER (PARTITION BY outcome_key ORDER BY touched_at, d.key) AS position,
             count(d.key) OVER (PARTITION BY outcome_key) AS touches,
             max(touched_at) OVER (PARTITION BY outcome_key) AS latest
@@ -208,20 +212,18 @@ _CREDIT: Final = f"""
             1 / greatest(touches, 1) AS linear, weight / sum(weight) OVER (PARTITION BY outcome_key) AS time_decay
         FROM weighted)"""
 
-_CREDITED: Final = f"""{_CREDIT},
-    names AS (
-        SELECT coalesce(linked, delivery, fact) AS outcome_key,
-            arg_min(event_id, {{'at': occurred_at, 'id': event_id}}) AS outcome_event_id
-        FROM {LINKED} WHERE kind = outcome GROUP BY outcome_key),
+
+_EVENT: Final = "arg_min(event_id, {'at': occurred_at, 'id': event_id})"
+_CREDITED: Final = f"""{_credit(_EVENT)},
     nameless AS MATERIALIZED (SELECT key FROM whose WHERE contact IS NULL),
     recipients AS (
         SELECT key AS outcome_key, min(lower(recipient)) AS recipient FROM {_facts_of("nameless")}
         WHERE address IS NOT NULL GROUP BY key)
-    SELECT * EXCLUDE (outcome_key, key, latest, weight, contact, recipient), coalesce(contact, recipient) AS person,
-        epoch(outcome_at - touched_at) / 86400 AS days_before
-    FROM credited LEFT JOIN names USING (outcome_key) LEFT JOIN recipients USING (outcome_key)"""
+    SELECT * EXCLUDE (outcome_key, key, latest, weight, contact, recipient), outcome_name AS outcome_event_id,
+        coalesce(contact, recipient) AS person, epoch(outcome_at - touched_at) / 86400 AS days_before
+    FROM credited LEFT JOIN recipients USING (outcome_key)"""
 
-_ATTRIBUTION: Final = f"""{_CREDIT}
+_ATTRIBUTION: Final = f"""{_credit("NULL")}
     SELECT channel, campaign_id, sequence_step, count(DISTINCT outcome_key) AS outcomes, count(key) AS touches,
         sum(first_touch) AS first_touch, sum(last_touch) AS last_touch, sum(linear) AS linear,
         sum(time_decay) AS time_decay

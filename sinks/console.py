@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -57,23 +58,35 @@ class Running:
     def __init__(self, console: "Console", worker: "_Worker", request: dict[str, Any]) -> None:
         self._console = console
         self._worker = worker
-        self._over = False
+        self._over = self._cancelled = False
         self.seconds = float(request["seconds"])
         self._deadline = time.monotonic() + self.seconds + _GRACE_SECONDS
         try:
             worker.send(json.dumps(request).encode() + b"\n")
-            self.columns = [(str(name), str(kind)) for name, kind in json.loads(self._expect(COLUMNS))]
         except BaseException:
             self.close()
             raise
 
+    @cached_property
+    def columns(self) -> list[tuple[str, str]]:
+        """Name and DuckDB's type of each; waits until the statement has got so far.
+
+        Raises:
+            LakeError: as `Console.start`.
+        """
+        kind, payload = self._frame()
+        if kind != COLUMNS:
+            raise LakeError(f"a worker answered {kind!r} where columns were due")
+        return [(str(name), str(type_)) for name, type_ in json.loads(payload)]
+
     def parts(self) -> Iterator[pa.Table]:
-        """The rows as Arrow tables; the first part has none, but the schema.
+        """The rows as Arrow tables, after the columns; the first part has none, but the schema.
 
         Raises:
             QueryStopped: too long or too large.
             LakeError: the statement fails while it runs.
         """
+        _ = self.columns
         while True:
             kind, payload = self._frame()
             if kind == END:
@@ -83,7 +96,12 @@ class Running:
             yield pa.ipc.open_stream(payload).read_all()
 
     def _frame(self) -> tuple[bytes, bytes]:
-        kind, payload = self._worker.frame(self._deadline, self.seconds)
+        try:
+            kind, payload = self._worker.frame(self._deadline, self.seconds)
+        except QueryStopped:
+            if self._cancelled:
+                raise QueryStopped("the statement was cancelled") from None
+            raise
         if kind == FAILED:
             error = failure(payload)
             self._over = not isinstance(error, QueryStopped)  # what grew too large does not give all memory back
@@ -91,11 +109,12 @@ class Running:
             raise error
         return kind, payload
 
-    def _expect(self, wanted: bytes) -> bytes:
-        kind, payload = self._frame()
-        if kind != wanted:
-            raise LakeError(f"a worker answered {kind!r} where {wanted!r} was due")
-        return payload
+    def cancel(self) -> None:
+        """Ends the statement from another thread; whoever waits for it gets QueryStopped."""
+        worker = self._worker
+        if worker is not _GONE:
+            self._cancelled = True
+            worker.stop()
 
     def close(self) -> None:
         """Gives the process back, or ends it and the statement."""
@@ -162,6 +181,10 @@ class _Worker:
                 raise QueryStopped(f"the statement needs more memory than it may take ({self._limits.memory_mib} MiB)")
             parts += part
         return bytes(parts)
+
+    def stop(self) -> None:
+        """Ends the process and leaves its pipes to the thread that reads them."""
+        self._process.kill()
 
     def kill(self) -> None:
         self._process.kill()

@@ -135,7 +135,7 @@ def test_every_make_target_that_a_page_shows_exists() -> None:
     assert told - targets == set()
 
 
-@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard", "quality"])
+@pytest.mark.parametrize("section", ["gateway", "dashboard", "log", "lake", "guard", "quality", "sql"])
 def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> None:
     others = {
         "providers",
@@ -152,6 +152,7 @@ def test_every_setting_stands_in_the_readme_with_its_default(section: str) -> No
         "lake",
         "guard",
         "quality",
+        "sql",
     } | others
     rows = README.read_text().splitlines()
     for name, default in leaves(type(getattr(Settings(), section)), section):
