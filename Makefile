@@ -33,8 +33,14 @@ lint: install ## ruff
 types: install ## mypy, strict
 	$(BIN)/mypy
 
-tests: install ## pytest
-	$(BIN)/python -m pytest -q
+tests: install ## pytest, in three processes that share the files
+	@rm -rf .shards && mkdir -p .shards; \
+	for shard in 0 1 2; do \
+		OUTPULSE_TEST_SHARD=$$shard/3 $(BIN)/python -m pytest -q -p no:cacheprovider > .shards/$$shard.log 2>&1 & \
+		running="$$running $$!"; \
+	done; \
+	failed=0; for one in $$running; do wait $$one || failed=1; done; \
+	cat .shards/*.log; exit $$failed
 
 generate: install ## derive schemas/generated anew
 	$(BIN)/python -m schemas.derive
