@@ -99,10 +99,12 @@ def run_flows_part(home: Home, names: Sequence[str], *, follow: bool) -> int:
     elif _REPLIES in chosen and follow:
         chosen.remove(_REPLIES)
         beside = _start_replies(home, stopping)
-    run_flows(home.path, home.settings, home.log(), names=chosen, stopping=stopping, follow=follow)
-    if beside is not None:
-        stopping.set()
-        beside.join()
+    try:
+        run_flows(home.path, home.settings, home.log(), names=chosen, stopping=stopping, follow=follow)
+    finally:
+        if beside is not None:
+            stopping.set()
+            beside.join()
     return 0
 
 
