@@ -435,7 +435,7 @@ def test_up_stops_its_parts_when_asked_and_its_parts_stop_when_it_is_killed(tmp_
     port = free_port()
     for way in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         up = start("up", "--no-dashboard", "--home", str(tmp_path), env={"OUTPULSE_GATEWAY__PORT": str(port)})
-        wait_until(lambda: answers(port) and len(parts(up)) == 2, what="the start of all parts")  # noqa: B023 - polled at once
+        wait_until(lambda: answers(port) and {"gateway", "flows", "replies"} <= parts(up).keys(), what="all parts")  # noqa: B023 - polled at once
         children = list(parts(up).values())
         up.send_signal(way)
         assert up.wait(60) == (-9 if way == signal.SIGKILL else 0)
