@@ -1,6 +1,8 @@
 """Fixtures that several test files share; Hypothesis profiles."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
         return None
     mine, many = map(int, shard.split("/"))
     return sorted(path.name for path in _TESTS.glob("test_*.py")).index(collection_path.name) % many != mine or None
+
+
+@pytest.fixture(autouse=True)
+def _main_module() -> Iterator[None]:
+    """Streamlit's tests run a page as `__main__`; processes that others spawn would run it again."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture
