@@ -161,8 +161,8 @@ class Watch:
         """Weighs a batch; gives the looks at hits. `seen` events came before the batch."""
         mine = np.flatnonzero(self.is_mine[hits.scope]) if self._is_narrow else np.arange(len(hits.scope))
         key = _key(hits.scope[mine], hits.at[mine])
-        order = mine[np.argsort(key)]
-        key = np.sort(key)
+        by_key = np.argsort(key)  # no two are equal: an event is of one delivery
+        order, key = mine[by_key], key[by_key]
         scope, at, ordinal = (array[order].astype(np.int64) for array in (hits.scope, hits.at, hits.ordinal))
         heads = np.flatnonzero(np.diff(scope, prepend=-1))
         had = self.trials.astype(np.int64)

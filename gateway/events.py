@@ -1,66 +1,27 @@
 """`POST /events`: canonical events and replies from our own systems, into the streams `events` and `replies`."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from eventlog import Record
-from gateway.asgi import Answer, Disconnected, Receive, Scope, Send, TooLarge, headers_of, problem, read_body, reply
-from gateway.asgi import too_large as too_large_answer
-from gateway.commit import GroupCommit
-from gateway.metrics import Metrics
+from gateway.asgi import Answer, problem
+from gateway.door import LOG, PostDoor
 from gateway.posted import MAX_ITEMS, Posted, TooManyItems, read
-from gateway.tokens import refusal
-from gateway.webhooks import RETRY_AFTER_SECONDS, Clock, stamp
-from outpulse.settings import Settings
+from gateway.webhooks import RETRY_AFTER_SECONDS
 from schemas.events import Stream
 from schemas.failures import LogError
 
-_DOOR: Final = "events"
 _IN_THREAD_FROM_BYTES: Final = 256 * 1024
 """Smaller bodies are read in a few milliseconds; larger ones in a thread, so that webhooks need not wait for them."""
 
-_LOG: Final = logging.getLogger("outpulse.gateway")
 
-
-class Events:
+class Events(PostDoor):
     """The door for canonical events."""
 
-    def __init__(
-        self, settings: Settings, commit: GroupCommit, metrics: Metrics, clock: Clock, *, demo: bool = False
-    ) -> None:
-        self._settings = settings.gateway
-        self._commit = commit
-        self._metrics = metrics
-        self._clock = clock
-        self._demo = demo
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request to /events."""
-        try:
-            answer, size = await self._answer(scope, receive)
-        except Disconnected:
-            return
-        self._metrics.answered(_DOOR, answer.status, size)
-        await reply(send, answer)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Answer, int]:
-        if scope["method"] != "POST":
-            return problem(405, f"{scope['method']} is not served here, valid is POST", allow="POST"), 0
-        headers = headers_of(scope)
-        refused = refusal(headers, self._settings.token)
-        if refused is not None:
-            _LOG.warning("request refused door=%s status=%d reason=token", _DOOR, refused.status)
-            return refused, 0
-        limit = self._settings.max_events_bytes
-        try:
-            body = await read_body(headers, receive, limit)
-        except TooLarge as large:
-            return too_large_answer(limit, "max_events_bytes", large), 0
-        return await self._take(body, stamp(headers, self._clock(), demo=self._demo)), len(body)
+    name = "events"
 
     async def _take(self, body: bytes, received_at: str) -> Answer:
         try:
@@ -73,7 +34,7 @@ class Events:
         try:
             await self._store(posted, len(body))
         except LogError as error:
-            _LOG.error("post not stored door=%s reason=%s", _DOOR, error)
+            LOG.error("post not stored door=%s reason=%s", self.name, error)
             return problem(503, "try again later", retry_after=RETRY_AFTER_SECONDS)
         self._metrics.taken(posted.accepted, len(posted.rejected))
         return _outcome(posted)
