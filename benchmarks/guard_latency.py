@@ -10,18 +10,11 @@ one JSON object.
 import argparse
 import http.client
 import json
-import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.live import TOKEN, Poster, free_port
+from benchmarks.live import Poster, running
 from control.client import ControlClient
 from eventlog.sqlite import SqliteLog
 from tests.signing import sendgrid_keypair, sign_sendgrid
@@ -75,43 +68,28 @@ def main() -> None:
     parser.add_argument("--storms", type=int, default=60)
     chosen = parser.parse_args()
     key, public = sendgrid_keypair()
-    with tempfile.TemporaryDirectory(prefix="outpulse-guard-") as folder:
-        port = free_port()
-        env = {
-            **os.environ,
-            "OUTPULSE_GATEWAY__PORT": str(port),
-            "OUTPULSE_GATEWAY__TOKEN": TOKEN,
-            "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public]),
+    with running(public) as up:
+        poster = Poster(up.port, chosen.rate, chosen.storms * 0.6 + 10, 10, None)
+        poster.start()
+        time.sleep(3)
+        client = ControlClient(SqliteLog(up.home / "log"))
+        connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
+        found = []
+        for number in range(chosen.storms):
+            found.append(obeyed_after(client, connection, key, number, poster.run_id))
+            time.sleep(0.3)
+        found.sort()
+        result = {
+            "storms": len(found),
+            "median_s": round(statistics.median(found), 3),
+            "p99_s": round(found[int(len(found) * 0.99)], 3),
+            "max_s": round(found[-1], 3),
+            "healthy_paused": sum(
+                not client.allowed(f"cmp-{n}", "a@out.example", "b@c.example").allowed for n in range(8)
+            ),
         }
-        up = subprocess.Popen([sys.executable, "-m", "outpulse", "up", "--no-dashboard", "--home", folder], env=env)
-        try:
-            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-                time.sleep(0.2)
-            time.sleep(4)
-            poster = Poster(port, chosen.rate, chosen.storms * 0.6 + 10, 10, None)
-            poster.start()
-            time.sleep(3)
-            client = ControlClient(SqliteLog(Path(folder) / "log"))
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            found = []
-            for number in range(chosen.storms):
-                found.append(obeyed_after(client, connection, key, number, poster.run_id))
-                time.sleep(0.3)
-            found.sort()
-            result = {
-                "storms": len(found),
-                "median_s": round(statistics.median(found), 3),
-                "p99_s": round(found[int(len(found) * 0.99)], 3),
-                "max_s": round(found[-1], 3),
-                "healthy_paused": sum(
-                    not client.allowed(f"cmp-{n}", "a@out.example", "b@c.example").allowed for n in range(8)
-                ),
-            }
-            poster.join()
-            print(json.dumps(result))
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(30)
+        poster.join()
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -21,14 +21,49 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
 from sinks.attach import connect
 
 TOKEN = "bench-token"
+
+
+class Running(NamedTuple):
+    """A started `outpulse up`."""
+
+    home: Path
+    port: int
+    pid: int
+
+
+@contextmanager
+def running(public_key: str, home: Path | None = None, *, with_dashboard: bool = False) -> Iterator[Running]:
+    """`outpulse up` in a home (None: a fresh one) with `TOKEN` and a SendGrid key, settled; ended with the block."""
+    with tempfile.TemporaryDirectory(prefix="outpulse-live-") as folder:
+        home = home or Path(folder)
+        port = free_port()
+        env = {
+            **os.environ,
+            "OUTPULSE_GATEWAY__PORT": str(port),
+            "OUTPULSE_GATEWAY__TOKEN": TOKEN,
+            "OUTPULSE_DASHBOARD__PORT": str(free_port()),
+            "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public_key]),
+        }
+        extra = [] if with_dashboard else ["--no-dashboard"]
+        up = subprocess.Popen([sys.executable, "-m", "outpulse", "up", *extra, "--home", str(home)], env=env)
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                time.sleep(0.2)
+            time.sleep(8 if with_dashboard else 4)
+            yield Running(home, port, up.pid)
+        finally:
+            up.send_signal(signal.SIGTERM)
+            up.wait(30)
 
 
 def free_port() -> int:
@@ -150,29 +185,11 @@ def main() -> None:
     from tests.signing import sendgrid_keypair
 
     key, public = sendgrid_keypair()
-    with tempfile.TemporaryDirectory(prefix="outpulse-live-") as folder:
-        home = chosen.home or Path(folder)
-        port = free_port()
-        env = {
-            **os.environ,
-            "OUTPULSE_GATEWAY__PORT": str(port),
-            "OUTPULSE_GATEWAY__TOKEN": TOKEN,
-            "OUTPULSE_DASHBOARD__PORT": str(free_port()),
-            "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public]),
-        }
-        extra = [] if chosen.idle else ["--no-dashboard"]
-        up = subprocess.Popen([sys.executable, "-m", "outpulse", "up", *extra, "--home", str(home)], env=env)
-        try:
-            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-                time.sleep(0.2)
-            time.sleep(8 if chosen.idle else 4)
-            result = (
-                idle(up.pid, chosen.idle) if chosen.idle else load(home, port, chosen, key if chosen.signed else None)
-            )
-            print(json.dumps(result))
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(30)
+    with running(public, chosen.home, with_dashboard=bool(chosen.idle)) as up:
+        result = (
+            idle(up.pid, chosen.idle) if chosen.idle else load(up.home, up.port, chosen, key if chosen.signed else None)
+        )
+        print(json.dumps(result))
 
 
 def idle(pid: int, seconds: float) -> dict[str, Any]:

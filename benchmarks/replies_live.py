@@ -10,14 +10,8 @@ the pauses' latency without replies, to compare.
 import argparse
 import http.client
 import json
-import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -26,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.guard_latency import obeyed_after
-from benchmarks.live import TOKEN, Poster, free_port
+from benchmarks.live import TOKEN, Poster, running
 from control.client import ControlClient
 from eventlog.sqlite import SqliteLog
 from sinks.attach import connect
@@ -148,23 +142,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     chosen = parser.parse_args()
     key, public = sendgrid_keypair()
-    with tempfile.TemporaryDirectory(prefix="outpulse-replies-") as folder:
-        port = free_port()
-        env = {
-            **os.environ,
-            "OUTPULSE_GATEWAY__PORT": str(port),
-            "OUTPULSE_GATEWAY__TOKEN": TOKEN,
-            "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public]),
-        }
-        up = subprocess.Popen([sys.executable, "-m", "outpulse", "up", "--no-dashboard", "--home", folder], env=env)
-        try:
-            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-                time.sleep(0.2)
-            time.sleep(4)
-            print(json.dumps(measure(Path(folder), port, key, chosen)))
-        finally:
-            up.send_signal(signal.SIGTERM)
-            up.wait(30)
+    with running(public) as up:
+        print(json.dumps(measure(up.home, up.port, key, chosen)))
 
 
 if __name__ == "__main__":
