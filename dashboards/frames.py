@@ -53,6 +53,24 @@ def table(key: str, caption: str, columns: Sequence[Column], rows: Rows, *, sql:
     data(key, rows, names, sql=sql, caption=caption, has_table=False)
 
 
+_LETTERS: Final = (
+    Column("reason", "Reason"),
+    Column("provider", "From"),
+    Column("stage", "Stage"),
+    Column("letters", "Letters", is_number=True),
+    Column("latest", "Latest (UTC)"),
+    Column("detail", "The latest in words", is_wide=True),
+)
+
+
+def letters(key: str, rows: Rows, *, sql: str) -> None:
+    """The table of dead letters by reason, or that there are none."""
+    if not rows:
+        empty("None", "Everything that came in could be read.")
+        return
+    table(key, "Dead letters by reason", _LETTERS, rows, sql=sql)
+
+
 def data(
     key: str, rows: Rows, names: Sequence[str], *, sql: str = "", caption: str = "", has_table: bool = True
 ) -> None:

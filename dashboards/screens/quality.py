@@ -26,18 +26,7 @@ def draw(source: Source, who: Viewer) -> None:
     _suites(source)
     found = source.figures("state", state.load)
     frames.part("What could not be read", "Dead letters by reason; their bytes are kept, to be tried again.")
-    if not found.letters:
-        frames.empty("None", "Everything that came in could be read.")
-        return
-    told = (
-        Column("reason", "Reason"),
-        Column("provider", "From"),
-        Column("stage", "Stage"),
-        Column("letters", "Letters", is_number=True),
-        Column("latest", "Latest (UTC)"),
-        Column("detail", "The latest in words", is_wide=True),
-    )
-    frames.table("quality_letters", "Dead letters by reason", told, found.letters, sql=state.LETTERS)
+    frames.letters("quality_letters", found.letters, sql=state.LETTERS)
 
 
 def _suites(source: Source) -> None:

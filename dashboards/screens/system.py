@@ -88,18 +88,7 @@ def _landing(found: state.State) -> None:
 
 def _letters(found: state.State) -> None:
     frames.part("Last errors", "What could not be read, by reason. Nothing is lost: the bytes are in `dead_letters`.")
-    if not found.letters:
-        frames.empty("None", "Everything that came in could be read.")
-        return
-    columns = (
-        Column("reason", "Reason"),
-        Column("provider", "From"),
-        Column("stage", "Stage"),
-        Column("letters", "Letters", is_number=True),
-        Column("latest", "Latest (UTC)"),
-        Column("detail", "The latest in words", is_wide=True),
-    )
-    frames.table("dead_letters", "Dead letters by reason", columns, found.letters, sql=state.LETTERS)
+    frames.letters("dead_letters", found.letters, sql=state.LETTERS)
 
 
 def _alerts(found: state.State) -> None:
