@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from schemas.failures import LakeError
-from sinks.attach import LAKE, connect, lake_folder
+from sinks.attach import LAKE, connect, in_one_line, lake_folder
 
 MEMORY_LIMIT: Final = "512MB"
 THREADS: Final = 2
@@ -84,7 +84,7 @@ class LakeReader:
             raise NoLake(f"the lake in {self._home} has no tables yet") from error
         except duckdb.Error as error:
             self._let_go()
-            raise LakeError(f"the lake in {self._home} cannot be read: {str(error).splitlines()[0]}") from error
+            raise LakeError(f"the lake in {self._home} cannot be read: {in_one_line(error)}") from error
         finally:
             with suppress(duckdb.Error):
                 cursor.close()

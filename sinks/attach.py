@@ -84,7 +84,7 @@ def connect(
         ready = not read_only or is_set_up(connection)
     except duckdb.Error as error:
         connection.close()
-        raise LakeError(f"the lake in {folder} cannot be opened: {str(error).splitlines()[0]}") from None
+        raise LakeError(f"the lake in {folder} cannot be opened: {in_one_line(error)}") from None
     if not ready:
         connection.close()
         raise LakeError(f"the lake in {home} is still being set up; try again in a moment")
@@ -98,6 +98,12 @@ def is_set_up(connection: duckdb.DuckDBPyConnection) -> bool:
         " AND table_name = 'meta'"
     ).fetchone()
     return found == (1,)
+
+
+def in_one_line(error: duckdb.Error) -> str:
+    """What DuckDB says, causes included, without the lines that repeat the statement."""
+    lines = str(error).split("\nLINE ")[0].splitlines()
+    return " ".join(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 def _literal(text: str) -> str:

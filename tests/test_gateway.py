@@ -337,7 +337,10 @@ def test_openapi_describes_all_routes_and_the_page_needs_no_internet(log: Watche
     described = ask(log, "GET", "/openapi.json").json()
 
     control = {"/control", "/control/allowed", "/control/stream"}
-    assert set(described["paths"]) == {"/webhooks/{provider}", "/events", "/healthz", "/metrics", "/docs"} | control
+    assert set(described["paths"]) == {
+        *("/webhooks/{provider}", "/events", "/feedback", "/healthz", "/metrics", "/docs"),
+        *control,
+    }
     assert {"204", "401", "403", "404", "413", "503"} <= set(
         described["paths"]["/webhooks/{provider}"]["post"]["responses"]
     )

@@ -20,7 +20,7 @@ import duckdb
 from schemas.failures import LakeError
 from schemas.identifiers import uuid7_of
 from schemas.records import DataQualityRow
-from sinks.attach import connect
+from sinks.attach import connect, in_one_line
 from sinks.quality.frames import FRAMES
 from sinks.quality.suites import Check
 
@@ -41,7 +41,7 @@ def measured(home: Path, *, threads: int = 2) -> dict[str, Any]:
         connection.execute("BEGIN")
         return measures(connection)
     except duckdb.Error as error:
-        raise LakeError(f"the lake cannot be measured: {str(error).splitlines()[0]}") from error
+        raise LakeError(f"the lake cannot be measured: {in_one_line(error)}") from error
     finally:
         connection.close()
 
