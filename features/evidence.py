@@ -157,9 +157,15 @@ def _look_at_chunk(
 
 def _new_hits_since(before: Ints, number: Ints, real: NDArray[np.bool_]) -> Ints:
     """Hits of the chunk itself, up to and with each look, whose trials are after its moments."""
-    line, column = np.nonzero(real)
-    width = number.shape[1]
-    counted = np.zeros_like(before)
-    for earlier in range(width):
-        counted += (number[line, earlier][:, None] > before) & (column >= earlier)[:, None]
-    return counted
+    _, column = np.nonzero(real)
+    number = number[real]  # a row's looks follow one another
+    order = np.argsort(-column, kind="stable")
+    later = before[order]
+    counted = np.zeros(before.shape, np.int16)
+    many = len(order)
+    for back in range(real.shape[1]):
+        many -= int(np.count_nonzero(column == back - 1))  # these have no hit that far back
+        counted[:many] += number[order[:many] - back][:, None] > later[:many]
+    found = np.empty_like(before)
+    found[order] = counted
+    return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features import guard_limit
 from features.guard_counts import SCOPE_KINDS
-from features.guard_memory import DIMENSIONS, OUTCOMES, Deliveries, Touched
+from features.guard_memory import DIMENSIONS, OUTCOMES, Deliveries, Ints, Past, Touched
 
 Codes = tuple[int, ...]
 Mask = NDArray[np.bool_]
@@ -94,22 +94,22 @@ class Causes:
         """Looks into one scope as of the event at a place of the last batch; `may_be` says which scopes may be the cause."""
         if self.is_covered(look.kind, look.codes):
             return Found(look.kind, look.codes, 0, 0, -np.inf, is_covered=True)
-        outcomes, codes, ordinals = self._deliveries.as_of(touched, place)
-        is_trial = (outcomes >> OUTCOMES.index(look.trial)) & 1 == 1
-        mine = _inside(look.kind, look.codes, codes) & is_trial
+        past = self._deliveries.as_of(touched, place)
+        mine = (past.outcomes >> OUTCOMES.index(look.trial)) & 1 == 1
+        mine &= _inside(look.kind, look.codes, past)
         for one in self.stopped:
-            mine &= ~(_inside(one.kind, one.codes, codes) & (ordinals <= one.until))
+            mine &= ~(_inside(one.kind, one.codes, past) & (past.ordinal <= one.until))
         rows = np.flatnonzero(mine)
         if look.since_trials and len(rows) > look.since_trials:
-            newest = np.argpartition(ordinals[rows], len(rows) - look.since_trials)[-look.since_trials :]
+            newest = np.argpartition(past.ordinal[rows], len(rows) - look.since_trials)[-look.since_trials :]
             rows = rows[np.sort(newest)]
-        is_hit = (outcomes[rows] >> OUTCOMES.index(look.hit)) & 1 == 1
+        is_hit = (past.outcomes[rows] >> OUTCOMES.index(look.hit)) & 1 == 1
         hits, trials = int(is_hit.sum()), len(rows)
         log_rest = _log_above(hits, trials, tolerance)
         kind, chosen = look.kind, look.codes
         best = trials + 1
         for narrower in NARROWER[look.kind]:
-            cause = _cause(look.kind, narrower, codes[rows], is_hit, tolerance)
+            cause = _cause(look.kind, narrower, past, rows, is_hit, tolerance)
             if cause is not None and cause[2] < best and may_be(narrower, cause[0]):
                 kind, (chosen, hits, best) = narrower, cause
         return Found(kind, chosen, hits, trials if kind == look.kind else best, log_rest, is_covered=False)
@@ -129,25 +129,27 @@ def _covers(stopped: Stopped, kind: str, codes: Codes) -> bool:
     )
 
 
-def _inside(kind: str, wanted: Codes, codes: NDArray[np.int32]) -> Mask:
-    """Which deliveries (rows of codes) are in a scope."""
-    inside = np.ones(len(codes), np.bool_)
+def _inside(kind: str, wanted: Codes, past: Past) -> Mask:
+    """Which deliveries are in a scope."""
+    inside = np.ones(len(past.outcomes), np.bool_)
     for dimension in SCOPE_KINDS[kind]:
         place = DIMENSIONS.index(dimension)
-        inside &= codes[:, place] == wanted[place]
+        inside &= past.codes(place) == wanted[place]
     return inside
 
 
-def _cause(
-    wider: str, kind: str, codes: NDArray[np.int32], is_hit: Mask, tolerance: float
+def _cause(  # a look's deliveries, and what is asked of them
+    wider: str, kind: str, past: Past, rows: Ints, is_hit: Mask, tolerance: float
 ) -> tuple[Codes, int, int] | None:
     """The narrower scope of a kind that alone explains the harm, with its hits and trials; None where none does."""
     places = [DIMENSIONS.index(dimension) for dimension in SCOPE_KINDS[kind]]
-    widths = [int(codes[:, place].max(initial=-1)) + 2 for place in places]
-    group = np.zeros(len(codes), np.int64)
-    for place, width in zip(places, widths, strict=True):
-        group = group * width + codes[:, place] + 1
-    known = (codes[:, places] >= 0).all(axis=1)
+    codes = [past.codes(place)[rows] for place in places]
+    widths = [int(column.max(initial=-1)) + 2 for column in codes]
+    group = np.zeros(len(rows), np.int64)
+    known = np.ones(len(rows), np.bool_)
+    for column, width in zip(codes, widths, strict=True):
+        group = group * width + column + 1
+        known &= column >= 0
     # Where hits are few, so are the groups that may be the cause: only those are counted.
     suspects, hits = np.unique(group[known & is_hit], return_counts=True)
     if not len(suspects):
@@ -156,7 +158,7 @@ def _cause(
     trials = np.bincount(which[known & (suspects[which] == group)], minlength=len(suspects))
     worst = int(np.argmax(guard_limit.log_above(hits, trials, tolerance)))
     own_hits, own = int(hits[worst]), int(trials[worst])
-    rest_hits, rest = int(is_hit.sum()) - own_hits, len(codes) - own
+    rest_hits, rest = int(is_hit.sum()) - own_hits, len(rows) - own
     # Where everything is of one campaign, that campaign is meant: nobody wants to stop all.
     is_distinct = rest >= ENOUGH_REST or (wider == "all" and kind in {"campaign", "sender"})
     if not is_distinct or _log_above(own_hits, own, tolerance) < PROVEN or rest_hits > tolerance * rest:

@@ -108,29 +108,20 @@ class Collapse:
         """Takes in what is counted next in the batch, and judges ticks as the clock passes; `kinds` are the scopes'."""
         self.grow(len(kinds))
         watched = np.isin(kinds, KINDS_OF_COLLAPSE)
-        columns = [self._watched(counts[name], watched) for name in (self.trial, self.came)]
         last = max(int(one.at.max(initial=-1)) for one in counts.values())
-        ripe = int(np.searchsorted(self._moved, last, side="right"))
-        found, start = [], -1
-        for place in [*self._moved[:ripe].tolist(), last + 1]:
-            for column, counted in enumerate(columns):
-                low, high = np.searchsorted(counted.at, (start, place))
-                self._count(column, Counted(*(array[low:high] for array in counted)))
-            start = place
-            if place <= last:
-                found.append(self._turn(place))
+        moved = self._moved[: int(np.searchsorted(self._moved, last, side="right"))]
+        columns = [_between(counts[name], watched, moved) for name in (self.trial, self.came)]
+        found = []
+        for number in range(len(moved) + 1):
+            for column, parts in enumerate(columns):
+                self._count(column, parts[number])
+            if number < len(moved):
+                found.append(self._turn(int(moved[number])))
         return _together(found)
 
     def finish(self) -> Looks:
         """Judges the ticks that end after the last count of the batch."""
         return _together([self._turn(place) for place in self._moved.tolist()])
-
-    @staticmethod
-    def _watched(counted: Counted, watched: NDArray[np.bool_]) -> Counted:
-        """What was counted in scopes that are watched, by place."""
-        mine = np.flatnonzero(watched[counted.scope])
-        mine = mine[np.argsort(counted.at[mine], kind="stable")]
-        return Counted(*(array[mine] for array in counted))
 
     def _count(self, column: int, counted: Counted) -> None:
         """Counts trials (column 0) or outcomes that came (1) for the ticks of their messages, while those are open."""
@@ -192,6 +183,14 @@ class Collapse:
         looks["log_shift"], looks["shift_before"] = found.log_evidence, found.before
         looks["since_hits"], looks["since_trials"] = found.since_hits, found.since_trials
         return looks
+
+
+def _between(counted: Counted, watched: NDArray[np.bool_], moved: Ints) -> list[Counted]:
+    """What was counted in scopes that are watched, before, between and behind some places."""
+    mine = np.flatnonzero(watched[counted.scope])
+    part = np.searchsorted(moved, counted.at[mine], side="right")
+    order = [mine[part == number] for number in range(len(moved) + 1)]
+    return [Counted(*(array[rows] for array in counted)) for rows in order]
 
 
 def _together(found: Sequence[Looks]) -> Looks:

@@ -54,12 +54,12 @@ def _bits(*names: str) -> int:
 _BITS: Final = {
     kind: _bits(*outcomes, *([_ALSO[kind]] if kind in _ALSO else ())) for kind, outcomes in _OUTCOMES_OF.items()
 }
-_SENDING: Final = pa.array(["queued", "sent"])
+_SENDING: Final = dict.fromkeys(("queued", "sent"), 1)
 """Kinds by which a provider reports sending itself, before any outcome."""
 _WAIT_FOR: Final = {"bounced": "sent", "ses_bounced": "ses_sent"}
 _BOUNCES: Final = {"hard": _bits("bounced"), "block": _bits("bounced")}
-_HUMAN: Final = _bits("opened")
-_OPENS: Final = pa.array(["opened", "clicked", "replied"])
+_IS_BOUNCE: Final = {"bounced": 1}
+_IF_HUMAN: Final = dict.fromkeys(("opened", "clicked", "replied"), _bits("opened"))
 _SES: Final = "ses"
 """The provider that publishes limits of its own."""
 _OF_SES: Final = {_bits(name): _bits(f"ses_{name}") for name in ("sent", "delivered", "complained")}
@@ -139,24 +139,23 @@ def arrivals(
 
 def _outcomes(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.uint16]:
     """The bits of what each event says of its delivery."""
-    bounced = _is(facts["kind"], "bounced")
-    told = _looked_up(facts["kind"], _BITS) | np.where(bounced, _looked_up(facts["bounce_class"], _BOUNCES), 0)
-    is_human = np.asarray(pc.is_in(facts["kind"], _OPENS)) & ~_is_true(facts["is_machine"])
-    told |= np.where(is_human, _HUMAN, 0)
-    waits = bounced & _reports(facts, is_mail, reporting)
+    kind = _encoded(facts["kind"])
+    bounced = _looked_up(kind, _IS_BOUNCE)
+    told = _looked_up(kind, _BITS) | bounced * _looked_up(_encoded(facts["bounce_class"]), _BOUNCES)
+    told |= np.where(_is_true(facts["is_machine"]), 0, _looked_up(kind, _IF_HUMAN))
+    waits = (bounced == 1) & _reports(facts, (_looked_up(kind, _SENDING) == 1) & is_mail, reporting)
     told = np.where(waits, told & ~_bits("sent", "attempted"), told)
     of_ses = _is(facts["provider"], _SES)
     if of_ses.any():
-        also = np.where(bounced, _looked_up(facts["bounce_class"], _HARD_OF_SES), 0)
+        also = bounced * _looked_up(_encoded(facts["bounce_class"]), _HARD_OF_SES)
         for bit, own in _OF_SES.items():
             also |= np.where(told & bit, own, 0)
         told |= np.where(of_ses, also, 0)
     return told.astype(np.uint16)
 
 
-def _reports(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.bool_]:
+def _reports(facts: pa.Table, sending: NDArray[np.bool_], reporting: dict[str | None, int]) -> NDArray[np.bool_]:
     """Which events are of a provider that has reported a sending of mail before or with them."""
-    sending = np.asarray(pc.is_in(facts["kind"], _SENDING)) & is_mail
     encoded = pc.dictionary_encode(facts["provider"].combine_chunks(), null_encoding="encode")
     provider = np.asarray(encoded.indices, np.int64)
     since = np.full(len(encoded.dictionary), NEVER, np.int64)
@@ -170,10 +169,14 @@ def _reports(facts: pa.Table, is_mail: NDArray[np.bool_], reporting: dict[str | 
     return np.asarray(since[provider] <= np.arange(len(provider)))
 
 
-def _looked_up(column: pa.ChunkedArray, table: Mapping[str, int]) -> Ints:
-    encoded = pc.dictionary_encode(column.combine_chunks())
-    values = np.array([table.get(text, 0) for text in encoded.dictionary.to_pylist()] + [0], np.int64)
-    return np.asarray(values[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)], np.int64)
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    return pc.dictionary_encode(column.combine_chunks())
+
+
+def _looked_up(column: pa.DictionaryArray, table: Mapping[str, int]) -> Ints:
+    """What a table has for each text; 0 where it has none."""
+    values = np.array([table.get(text, 0) for text in column.dictionary.to_pylist()] + [0], np.int64)
+    return np.asarray(values[np.asarray(pc.fill_null(column.indices, -1), np.int64)], np.int64)
 
 
 def _is_true(column: pa.ChunkedArray) -> NDArray[np.bool_]:

@@ -146,8 +146,10 @@ def log_likelihood(hits: Floats, misses: Floats, rates: Floats) -> Floats:
     return np.asarray(up + down, np.float64)
 
 
-_BISECTIONS: Final = 60
-"""Halvings of an interval inside 0 to 1: more than a float64 can tell apart."""
+_FAN: Final = np.arange(1, 16) / 16
+"""An interval is divided by this many points at a time: a quarter of the calls that halving takes."""
+_ROUNDS: Final = 15
+"""Sixteenths of sixteenths of an interval inside 0 to 1: more than a float64 can tell apart."""
 
 
 def confidence_sequence(hits: ArrayLike, trials: ArrayLike, alpha: float) -> tuple[Floats, Floats]:
@@ -167,8 +169,9 @@ def _edge(hit: Floats, miss: Floats, bound: Floats, inside: Floats, outside: Flo
     """The rate between `inside` and `outside` where the likelihood falls below the bound; `outside` when nowhere."""
     kept = log_likelihood(hit, miss, outside) > bound
     near, far = inside, outside
-    for _ in range(_BISECTIONS):
-        half = 0.5 * (near + far)
-        good = log_likelihood(hit, miss, half) > bound
-        near, far = np.where(good, half, near), np.where(good, far, half)
+    for _ in range(_ROUNDS):
+        rates = near[:, None] + (far - near)[:, None] * _FAN
+        good = np.count_nonzero(log_likelihood(hit[:, None], miss[:, None], rates) > bound[:, None], axis=1)
+        edges = np.column_stack([near, rates, far])
+        near, far = (edges[np.arange(len(good)), good + more] for more in (0, 1))
     return np.where(kept, outside, far)

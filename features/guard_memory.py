@@ -76,6 +76,31 @@ class Touched(NamedTuple):
     ordinal: Ints
 
 
+class Past:
+    """Remembered deliveries as they once were: bits of `OUTCOMES` and ordinals, one each, and codes of a dimension."""
+
+    def __init__(
+        self,
+        outcomes: NDArray[np.uint16],
+        ordinal: Ints,
+        codes: NDArray[np.int32],
+        touched: Ints,
+        then: NDArray[np.int32],
+    ) -> None:
+        self.outcomes = outcomes
+        self.ordinal = ordinal
+        self._codes, self._touched, self._then = codes, touched, then
+        self._columns: dict[int, NDArray[np.int32]] = {}
+
+    def codes(self, dimension: int) -> NDArray[np.int32]:
+        """The code of each delivery in one of `DIMENSIONS`, -1 where it was unknown."""
+        if dimension not in self._columns:
+            column = self._codes[:, dimension].copy()
+            column[self._touched] = self._then[dimension]
+            self._columns[dimension] = column
+        return self._columns[dimension]
+
+
 class Deliveries:
     """The memory; `seen` is how many events came before the batch."""
 
@@ -90,6 +115,7 @@ class Deliveries:
         self._named = np.zeros(1024, np.bool_)
         self._ordinal = np.zeros(1024, np.int64)
         self._codes = np.full((1024, len(DIMENSIONS)), -1, np.int32)
+        self._told: NDArray[np.bool_] = np.zeros(1024, np.bool_)
 
     def __len__(self) -> int:
         """How many keys of deliveries are remembered."""
@@ -101,7 +127,7 @@ class Deliveries:
         return self._rows.nbytes + sum(array.nbytes for array in self._columns())
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self._outcomes, self._named, self._ordinal, self._codes, self._keys_of
+        return self._outcomes, self._named, self._ordinal, self._codes, self._keys_of, self._told
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """The memory as arrays."""
@@ -115,6 +141,7 @@ class Deliveries:
         self._used = len(arrays["outcomes"])
         for name in _COLUMNS:
             setattr(self, f"_{name}", arrays[name].copy())
+        self._told = np.asarray((self._codes >= 0).all(axis=1))
         self._keys = int(self._keys_of.sum())
         self._rows = HashRows()
         self._rows.put(arrays["keys"], arrays["rows"])
@@ -133,9 +160,8 @@ class Deliveries:
         cut = self._used - self._used // 2
         keys, rows = self._rows.items()
         stay = rows >= cut
-        order = np.argsort(rows[stay], kind="stable")
-        self._rows = HashRows()
-        self._rows.put(keys[stay][order], rows[stay][order] - cut)
+        self._rows = HashRows(self._rows.slots)
+        self._rows.put(keys[stay], rows[stay] - cut)
         for array in self._columns():
             array[: self._used - cut] = array[cut : self._used]
             array[self._used - cut : self._used] = -1 if array is self._codes else 0
@@ -150,16 +176,17 @@ class Deliveries:
         rows = self._rows.find(keys)
         known = rows >= 0
         rows = np.where(known, rows, 0)
-        is_told = known & (self._codes[rows] >= 0).all(axis=1)
+        is_told = known & self._told[rows]
         is_idle = is_told & ((outcomes & ~self._outcomes[rows]) == 0)
         return ~is_idle, ~is_told
 
     def take(self, arrived: Arrived) -> Touched:
         """Takes events in, and tells what is new of their deliveries; never more than `room`."""
-        keys, first, group = np.unique(arrived.delivery, return_index=True, return_inverse=True)
-        rows = self._rows_of(keys, first, arrived)
-        rows, which = np.unique(rows, return_inverse=True)
-        group = which[group]
+        row_of = self._rows.find(arrived.delivery)
+        fresh = np.flatnonzero(row_of < 0)
+        keys, first, which = np.unique(arrived.delivery[fresh], return_index=True, return_inverse=True)
+        row_of[fresh] = self._made_rows(keys, fresh[first], arrived)[which]
+        rows, group = self._grouped(row_of)
         outcome_at = np.stack([_first(group, (arrived.outcomes >> bit) & 1 == 1, len(rows)) for bit in range(_MANY)])
         outcome_at[(self._outcomes[rows] >> _BIT) & 1 == 1] = BEFORE
         known_at = np.stack([_first(group, own >= 0, len(rows)) for own in arrived.codes])
@@ -171,6 +198,7 @@ class Deliveries:
 
         self._outcomes[rows] |= ((outcome_at < NEVER) << _BIT).sum(0).astype(np.uint16)
         self._codes[rows] = codes.T
+        self._told[rows] = (codes >= 0).all(axis=0)
         tried_at = outcome_at[_ATTEMPTED]
         tried_now = (tried_at >= 0) & (tried_at < NEVER)
         self._ordinal[rows[tried_now]] = self.seen + 1 + arrived.place[tried_at[tried_now]]
@@ -178,21 +206,29 @@ class Deliveries:
         _to_places(known_at, arrived.place)
         return Touched(rows, outcome_at, known_at, codes, self._ordinal[rows])
 
-    def as_of(self, touched: Touched, place: int) -> tuple[NDArray[np.uint16], NDArray[np.int32], Ints]:
-        """(outcomes, codes, ordinals) of all rows as they were after the event at a place of the last batch."""
-        outcomes, codes = self._outcomes[: self._used].copy(), self._codes[: self._used].copy()
+    def as_of(self, touched: Touched, place: int) -> "Past":
+        """All deliveries as they were after the event at a place of the last batch."""
+        outcomes = self._outcomes[: self._used].copy()
         outcomes[touched.rows] = ((touched.outcome_at <= place) << _BIT).sum(0).astype(np.uint16)
-        codes[touched.rows] = np.where(touched.known_at <= place, touched.codes, -1).T
-        return outcomes, codes, self._ordinal[: self._used]
+        then = np.where(touched.known_at <= place, touched.codes, -1)
+        return Past(outcomes, self._ordinal[: self._used], self._codes[: self._used], touched.rows, then)
 
-    def _rows_of(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:
-        """The rows of distinct keys, given in the order in which they appear; a new one also by its message.
+    def _grouped(self, row_of: Ints) -> tuple[Ints, Ints]:
+        """Distinct rows, rising, and which of them each event has; by one place for each row instead of by sorting."""
+        is_there = np.zeros(self._used, np.bool_)
+        is_there[row_of] = True
+        rows = np.flatnonzero(is_there)
+        place = np.empty(self._used, np.int64)
+        place[rows] = np.arange(len(rows))
+        return np.asarray(rows, np.int64), place[row_of]
+
+    def _made_rows(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:
+        """The rows of distinct new keys, given in the order in which they appear; a new one also by its message.
 
         A new key takes the row of its message where only events without `delivery_id` have told of that so far.
         """
-        rows = self._rows.find(keys)
-        fresh = np.flatnonzero(rows < 0)
-        fresh = fresh[np.argsort(first[fresh], kind="stable")]
+        fresh = np.argsort(first)
+        rows = np.empty(len(keys), np.int64)
         message = arrived.message[first[fresh]]
         nameless = message == keys[fresh]  # the event's own key is the message's
         # A dict walks the few new keys whose message is known or comes twice; the others are put in as arrays.
@@ -247,6 +283,7 @@ class Deliveries:
         self._named = np.append(self._named, np.zeros(more, np.bool_))
         self._keys_of = np.append(self._keys_of, np.zeros(more, np.int32))
         self._ordinal = np.append(self._ordinal, np.zeros(more, np.int64))
+        self._told = np.append(self._told, np.zeros(more, np.bool_))
         self._codes = np.concatenate([self._codes, np.full((more, len(DIMENSIONS)), -1, np.int32)])
 
 

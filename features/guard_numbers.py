@@ -19,6 +19,9 @@ NUMBERS: Final = np.dtype(
 """State beside `EVIDENCE`, 200 bytes: trials so far, their highest ordinal, and an ordinal from which on a trial cannot be
 from before each of the newest blocks."""
 
+_ROWS: Final = 1024
+"""Rows whose rings are written at a time: half a megabyte, which stays in the processor's cache."""
+
 
 def unnumbered(rows: int) -> NDArray[np.void]:
     """State of rows that have seen no trial."""
@@ -82,7 +85,10 @@ def number_hits(
     after["trials"] = total
     some = last > first
     after["highest"][some] = np.maximum(highest[some], trials.highest[last[some] - 1])
-    after["began"] = _newest(batch, total, tolerance)
+    for start in range(0, len(total), _ROWS):
+        part = slice(start, start + _ROWS)
+        own = _Batch(batch.ring[part], had[part], batch.offset[part], highest[part], trials)
+        after["began"][part] = _newest(own, total[part], tolerance)
     return after, numbers
 
 
@@ -121,24 +127,27 @@ def _began(batch: _Batch, row: Ints, before: Ints, level: Ints, tolerance: float
     slot = (before >> guard_shift.block_shifts(tolerance)[level]) % guard_shift.BLOCKS
     began = batch.ring[row[:, None], level, slot]
     look, moment = np.nonzero(before >= batch.had[row][:, None])
-    if len(look):
-        own = row[look]
-        place = before[look, moment] - batch.offset[own]
-        # A moment behind the last trial of the batch has none that follows.
-        place = np.minimum(place, len(batch.trials.ordinal) - 1)
-        # A trial that is no new high may be older than the highest one, which is not in its block: one more than that is.
-        above = np.maximum(batch.trials.earlier[place], batch.highest[own]) + 1
-        began[look, moment] = np.maximum(batch.trials.ordinal[place], above)
+    began[look, moment] = _of_batch(batch, row[look], before[look, moment])
     return np.asarray(began, np.int64)
 
 
+def _of_batch(batch: _Batch, own: Ints, before: Ints) -> Ints:
+    """The ordinals of trials of the batch, each the one that follows `before` in its own row."""
+    # A moment behind the last trial of the batch has none that follows.
+    place = np.minimum(before - batch.offset[own], len(batch.trials.ordinal) - 1)
+    # A trial that is no new high may be older than the highest one, which is not in its block: one more than that is.
+    above = np.maximum(batch.trials.earlier[place], batch.highest[own]) + 1
+    return np.maximum(batch.trials.ordinal[place], above) if len(own) else before
+
+
 def _newest(batch: _Batch, trials: Ints, tolerance: float) -> Ints:
-    """The rings after a batch."""
+    """The rings after a batch: blocks that begin in it take the places of older ones."""
     level = np.repeat(np.arange(guard_shift.LEVELS), guard_shift.BLOCKS)
     shift = guard_shift.block_shifts(tolerance)[level]
     newest = (np.maximum(trials, 1) - 1)[:, None] >> shift
     age = (newest - np.tile(np.arange(guard_shift.BLOCKS), guard_shift.LEVELS)) % guard_shift.BLOCKS
     before = (newest - age) << shift
-    is_block = (before >= 0) & (before < trials[:, None])
-    began = _began(batch, np.arange(len(trials)), np.where(is_block, before, -1), level, tolerance)
-    return np.where(is_block, began, 0).reshape(batch.ring.shape)
+    row, place = np.nonzero((before >= batch.had[:, None]) & (before < trials[:, None]))
+    ring = batch.ring.reshape(before.shape).copy()
+    ring[row, place] = _of_batch(batch, row, before[row, place])
+    return ring.reshape(batch.ring.shape)
