@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +23,9 @@ from outpulse.printing import print_json, print_table
 from outpulse.querying import ensure_lake
 from schemas.events import ResultRow, Stream
 from schemas.failures import LakeError, LakeLocked
-from schemas.identifiers import uuid7_of
-from schemas.records import Alert, AlertSeverity, AlertStatus, DataQualityRow
+from schemas.records import DataQualityRow
 from sinks.attach import connect, writer_pid
+from sinks.quality.telling import Failing, failing_before, tellings
 
 DOCS: Final = Path("quality") / "docs"
 """Where in a home the Data Docs are."""
@@ -35,7 +35,6 @@ _NICE: Final = 15
 """Checks give way to all other parts."""
 _PATIENCE_SECONDS: Final = 10.0
 _SHOWN: Final = ("check_name", "expectation", "observed", "mend")
-_RANK: Final = list(AlertSeverity)
 
 
 def run_check(home: Home, *, as_json: bool) -> int:
@@ -81,38 +80,11 @@ def _check_beside(home: Home, stopping: threading.Event) -> None:
             process.wait()
 
 
-def alerts_of(rows: Iterable[DataQualityRow]) -> list[Alert]:
-    """One alert a suite that fails; the same for the same failures on one UTC day."""
-    failing: dict[str, list[DataQualityRow]] = {}
-    for row in rows:
-        if not row.success:
-            failing.setdefault(row.suite, []).append(row)
-    return [_alert(suite, found) for suite, found in failing.items()]
-
-
-def _alert(suite: str, failing: Sequence[DataQualityRow]) -> Alert:
-    run_at = failing[0].run_at
-    day = run_at.replace(hour=0, minute=0, second=0, microsecond=0)
-    names = ",".join(sorted(row.check_name for row in failing))
-    told = "; ".join(f"{row.expectation} ({row.table_name}): {row.observed}. Mend: {row.mend}" for row in failing)
-    return Alert(
-        id=uuid7_of(int(day.timestamp() * 1000), f"quality\x1f{day.date()}\x1f{names}"),
-        severity=max((row.severity for row in failing), key=_RANK.index),
-        title=f"Data quality: {len(failing)} of the checks of {suite} fail",
-        body=f"{told}. See `outpulse check` and table data_quality.",
-        status=AlertStatus.PENDING,
-        attempts=0,
-        created_at=run_at,
-    )
-
-
 def _publish(home: Home, rows: Sequence[DataQualityRow]) -> None:
     """Appends outcomes and alerts, and sees to it that they land, or waits a little for a busy writer."""
-    found = [("data_quality", row) for row in rows] + [("alerts", alert) for alert in alerts_of(rows)]
-    records = [
-        Record(row.id.bytes, msgspec.json.encode(ResultRow(table=table, row=msgspec.to_builtins(row))))
-        for table, row in found
-    ]
+    found = [(row.id, "data_quality", msgspec.to_builtins(row)) for row in rows]
+    found += [(one.alert.id, "alerts", one.row()) for one in tellings(rows, _failing_before(home, rows[0].run_at))]
+    records = [Record(name.bytes, msgspec.json.encode(ResultRow(table=table, row=row))) for name, table, row in found]
     log = home.log()
     with closing(log):
         log.append(Stream.RESULTS, records)
@@ -122,6 +94,11 @@ def _publish(home: Home, rows: Sequence[DataQualityRow]) -> None:
                 _land_here(home, log)
             else:
                 time.sleep(0.2)
+
+
+def _failing_before(home: Home, run_at: datetime) -> dict[str, Failing]:
+    with closing(connect(home.path, read_only=True)) as connection:
+        return failing_before(connection, run_at)
 
 
 def _is_landed(home: Home, row: DataQualityRow) -> bool:

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
+import msgspec
 import pytest
 
 from eventlog.sqlite import SqliteLog
-from outpulse.checking import alerts_of
+from schemas.derive import arrow_table
 from schemas.identifiers import uuid7_of
 from schemas.records import AlertSeverity, DataQualityRow
 from schemas.tables import TABLES
@@ -18,6 +20,7 @@ from sinks.attach import connect
 from sinks.quality.frames import FRAMES
 from sinks.quality.judging import judge
 from sinks.quality.suites import Check, checks
+from sinks.quality.telling import Failing, failing_before, tellings
 from tests.dashboard_lakes import furnish, land_world
 from tests.lakes import rows
 from tests.processes import run
@@ -263,15 +266,53 @@ def test_a_failing_suite_is_one_alert_a_day_unless_something_else_fails_too() ->
     two = [*one, row_of("facts.d", success=False, severity=AlertSeverity.CRITICAL)]
     later = [row_of("facts.a", success=False, at=NOW + timedelta(hours=3))]
     tomorrow = [row_of("facts.a", success=False, at=NOW + timedelta(days=1))]
+    failing = {"facts": Failing(NOW, ["facts.a"])}
 
-    (alert,) = alerts_of(one)
-    assert alert.severity is AlertSeverity.WARNING
+    ((alert, scope, _, state),) = tellings(one, {})
+    assert (alert.severity, scope, state) == (AlertSeverity.WARNING, "quality:facts", "begins")
     assert "it holds (events): 3. Mend: mend it" in alert.body
-    assert alerts_of(later)[0].id == alert.id
-    assert alerts_of(tomorrow)[0].id != alert.id
-    assert alerts_of(two)[0].id != alert.id
-    assert alerts_of(two)[0].severity is AlertSeverity.CRITICAL
-    assert alerts_of(one[1:]) == []
+    assert tellings(later, failing)[0].alert.id == alert.id
+    assert tellings(tomorrow, failing)[0].alert.id != alert.id
+    assert tellings(two, failing)[0].alert.id != alert.id
+    assert tellings(two, failing)[0].alert.severity is AlertSeverity.CRITICAL
+    assert tellings(one[1:], {}) == []
+
+
+def test_a_suite_that_holds_again_is_told_once_and_that_it_fails_anew_is_told_on_the_same_day() -> None:
+    (first,) = tellings([row_of("facts.a", success=False)], {})
+    holds = [row_of("facts.a", success=True, at=NOW + timedelta(hours=1))]
+    (ended,) = tellings(holds, {"facts": Failing(NOW, ["facts.a"])})
+    (again,) = tellings([row_of("facts.a", success=False, at=NOW + timedelta(hours=2))], {})
+
+    assert (ended.alert.severity, ended.scope, ended.state) == (AlertSeverity.INFO, first.scope, "ends")
+    assert ended.alert.title == "Data quality: all checks of facts hold again"
+    assert "Since 2026-11-26 10:00 UTC failed: facts.a" in ended.alert.body
+    assert tellings(holds, {}) == []
+    assert len({first.alert.id, ended.alert.id, again.alert.id}) == 3
+    assert len({first.rule, ended.rule, again.rule}) == 3
+
+
+def test_what_failed_before_is_read_from_the_newest_runs_in_a_row(lake: duckdb.DuckDBPyConnection) -> None:
+    outcomes = {
+        "facts": [False, True, False, False],
+        "figures": [False, False, False, True],
+        "imports": [False, False, False],
+    }
+    found = [
+        row_of(f"{suite}.a", success=success, at=NOW + timedelta(hours=hour))
+        for suite, of_suite in outcomes.items()
+        for hour, success in enumerate(of_suite)
+    ]
+    landing = arrow_table(DataQualityRow, [msgspec.structs.replace(row, id=uuid4()) for row in found])
+    lake.register("landing", landing)
+    lake.execute("DELETE FROM data_quality")
+    lake.execute("INSERT INTO data_quality BY NAME SELECT * FROM landing")
+
+    assert failing_before(lake, NOW + timedelta(hours=9)) == {
+        "facts": (NOW + timedelta(hours=2), ["facts.a"]),
+        "imports": (NOW, ["imports.a"]),
+    }
+    assert failing_before(lake, NOW) == {}
 
 
 def test_check_tells_lands_and_alerts_and_writes_data_docs(tmp_path: Path) -> None:

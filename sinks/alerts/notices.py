@@ -17,6 +17,8 @@ from schemas.records import AlertSeverity
 
 NOTICE: Final = "notice"
 """The kind of what other parts tell; the other kinds are the actions of commands."""
+BEGINS: Final = "begins"
+ENDS: Final = "ends"
 HOLDING: Final = frozenset({CommandAction.SLOW.value, CommandAction.PAUSE.value, CommandAction.RESUME.value})
 """Kinds that change what may be sent."""
 SEVERITIES: Final[Mapping[str, AlertSeverity]] = {
@@ -24,6 +26,11 @@ SEVERITIES: Final[Mapping[str, AlertSeverity]] = {
     CommandAction.SLOW: AlertSeverity.WARNING,
     CommandAction.PAUSE: AlertSeverity.CRITICAL,
     CommandAction.RESUME: AlertSeverity.INFO,
+}
+_STATES: Final[Mapping[str, str]] = {
+    CommandAction.SLOW: BEGINS,
+    CommandAction.PAUSE: BEGINS,
+    CommandAction.RESUME: ENDS,
 }
 RANK: Final[Mapping[str, int]] = {severity.value: rank for rank, severity in enumerate(AlertSeverity)}
 """The ladder of severities, the mildest first."""
@@ -47,7 +54,8 @@ _MENDS: Final[Mapping[str, str]] = {
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing to tell. `source` is its identity: the same for every pass over the log.
 
-    `scope` is as people write it, of other parts' notices their title; `created_at` is the event time, canonical text.
+    `scope` is as people write it, of other parts' notices their title or what they name; `created_at` is the event time,
+    canonical text. `state` is `begins` or `ends` of what lasts: who was told of its begin is told of its end.
     """
 
     source: str
@@ -59,6 +67,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     created_at: str
     rule: str = ""
     pause_id: str | None = None
+    state: str = ""
 
 
 def notice_of(command: Command) -> Notice:
@@ -74,6 +83,7 @@ def notice_of(command: Command) -> Notice:
         body="\n".join((*_lines(command, scope), "", _signed(command))),
         created_at=command.occurred_at,
         pause_id=str(external_id("command", command.id)),
+        state=_STATES.get(command.action, ""),
     )
 
 
@@ -92,21 +102,28 @@ def notice_of_row(row: Mapping[str, Any]) -> Notice:
         source=f"alert\x1f{UUID(found.id)}",
         kind=NOTICE,
         severity=found.severity,
-        scope=found.title,
+        scope=found.scope or found.title,
+        rule=found.rule,
         title=found.title,
         body=found.body,
         created_at=found.created_at,
         pause_id=found.pause_id,
+        state=found.state,
     )
 
 
 class _Row(msgspec.Struct):
+    """A row of table `alerts`; `scope`, `rule` and `state` of a notice may stand beside it and are not stored."""
+
     id: str
     severity: AlertSeverity
     title: str
     body: str
     created_at: str
     pause_id: str | None = None
+    scope: str = ""
+    rule: str = ""
+    state: str = ""
 
 
 def _title(command: Command, scope: Scope) -> str:

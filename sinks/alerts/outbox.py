@@ -16,12 +16,11 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.events import CommandAction
 from schemas.failures import HomeError
 from schemas.identifiers import uuid7_of
 from schemas.instants import from_epoch_ms, parse_ms
 from schemas.records import AlertStatus
-from sinks.alerts.notices import Notice
+from sinks.alerts.notices import BEGINS, ENDS, Notice
 from sinks.alerts.pacing import Bundle, Memory, Waiting
 
 FILE: Final = "alerts.sqlite"
@@ -52,7 +51,6 @@ SELECT number, is_summary, attempts FROM messages m WHERE target = ? AND status 
     AND NOT EXISTS (SELECT 1 FROM sendings s JOIN sendings o ON o.target = s.target AND o.scope = s.scope
         AND o.status = 'pending' AND o.message < m.number WHERE s.message = m.number)
 ORDER BY due_at, number LIMIT 1"""
-_STOPS: Final = frozenset({CommandAction.SLOW.value, CommandAction.PAUSE.value})
 
 
 class Message(NamedTuple):
@@ -114,7 +112,8 @@ class Outbox:
     def take(self, place: str, position: int, wanted: Sequence[tuple[Notice, Sequence[str]]], now: float) -> None:
         """Takes in notices, each with the targets that want it, and where the log is to be read on.
 
-        A resumption is also for whoever was told of the pause. A notice that is known for a target is not taken again.
+        What ends (a pause, a failure) is also for whoever was told of its begin. A notice that is known for a target is not
+        taken again.
         """
         with self._transaction() as connection:
             for notice, targets in wanted:
@@ -132,17 +131,17 @@ class Outbox:
         )
 
     def _stopped_for(self, notice: Notice) -> list[str]:
-        """Who was told of the pause that a resumption ends."""
-        if notice.kind != CommandAction.RESUME:
+        """Who was told of the begin of what a notice ends."""
+        if notice.state != ENDS:
             return []
         rows = self._connection.execute("SELECT target FROM stopped WHERE scope = ?", (notice.scope,)).fetchall()
         return [str(target) for (target,) in rows]
 
     def _note_stop(self, notice: Notice, targets: Sequence[str]) -> None:
-        if notice.kind in _STOPS:
+        if notice.state == BEGINS:
             rows = [(notice.scope, target) for target in targets]
             self._connection.executemany("INSERT OR IGNORE INTO stopped VALUES (?, ?)", rows)
-        elif notice.kind == CommandAction.RESUME:
+        elif notice.state == ENDS:
             self._connection.execute("DELETE FROM stopped WHERE scope = ?", (notice.scope,))
 
     def waiting(self, target: str) -> list[Waiting]:

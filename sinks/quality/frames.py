@@ -110,8 +110,8 @@ FRAMES: Final[Mapping[str, str]] = {
     "tables": """
         SELECT (SELECT count(*) FROM (SELECT 1 FROM models WHERE active GROUP BY name HAVING count(*) > 1)) AS active_twice,
             (SELECT count(*) FROM suppressions WHERE contact_id IS NULL AND recipient IS NULL) AS nobody_suppressed,
-            (SELECT count(*) FROM alerts WHERE pause_id NOT IN (SELECT id FROM pauses) AND status <> 'pending')
-                AS alerts_of_no_pause,
+            (SELECT count(*) FROM alerts WHERE pause_id IS NOT NULL AND pause_id NOT IN (SELECT id FROM pauses)
+                AND status <> 'pending') AS alerts_of_no_pause,
             (SELECT count(*) FROM campaign_experiments WHERE NOT statistical_significance BETWEEN 0 AND 1)
                 AS odd_significance,
             (SELECT count(*) FROM meeting_bookings WHERE scheduled_datetime < created_at - INTERVAL 1 DAY) AS met_before_booked,
