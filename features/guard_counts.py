@@ -122,6 +122,8 @@ def arrivals(
     message = np.where((mail != 0) & (address != 0), mail * _MIX ^ address, np.uint64(0))
     nameless = np.asarray(pc.is_null(facts["delivery_id"]))
     delivery = np.asarray(pc.fill_null(facts["delivery"], 0), np.uint64)
+    if (nameless & (message != 0)).any():
+        deliveries.find_by_message()
     key = np.where(nameless & (message != 0), message, np.where(delivery != 0, delivery, np.asarray(facts["fact"])))
     news, wanted = is_mail, is_mail
     if len(deliveries) + len(key) <= deliveries.kept:  # else what is known now may be forgotten before its turn

@@ -1,6 +1,7 @@
 """What the guard remembers of each delivery: which outcomes were counted, whose it is, and when it was first sent.
 
-A delivery is known by its key and by (message, recipient), so that an event without `delivery_id` finds it. Of each thing
+A delivery is known by its key and by (message, recipient), so that an event without `delivery_id` finds it; by the second
+only from the first such event on, since most providers tell one always. Of each thing
 the first in log order counts, so a batch gives what its events one by one would give. Only the newest deliveries are kept:
 an outcome that comes after its delivery was forgotten counts with a trial of its own.
 """
@@ -37,7 +38,7 @@ OUTCOMES: Final = (
     "ses_complained",
 )
 """What is counted of a delivery, in the order of their bits."""
-_COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of")
+_COLUMNS: Final = ("outcomes", "named", "ordinal", "codes", "keys_of", "message")
 _MANY: Final = len(OUTCOMES)
 _ATTEMPTED: Final = OUTCOMES.index("attempted")
 _BIT: Final = np.arange(_MANY, dtype=np.uint16)[:, None]
@@ -110,6 +111,8 @@ class Deliveries:
         self._rows = HashRows()
         self._used = 0
         self._keys = 0
+        self._is_by_message = False
+        self._message = np.zeros(1024, np.uint64)
         self._keys_of = np.zeros(1024, np.int32)
         self._outcomes = np.zeros(1024, np.uint16)
         self._named = np.zeros(1024, np.bool_)
@@ -127,20 +130,23 @@ class Deliveries:
         return self._rows.nbytes + sum(array.nbytes for array in self._columns())
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self._outcomes, self._named, self._ordinal, self._codes, self._keys_of, self._told
+        known = self._outcomes, self._named, self._ordinal, self._codes, self._keys_of
+        return *known, self._told, self._message
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """The memory as arrays."""
         keys, rows = self._rows.items()
         columns = {name: getattr(self, f"_{name}")[: self._used] for name in _COLUMNS}
-        return {"keys": keys, "rows": rows, **columns}
+        return {"keys": keys, "rows": rows, "is_by_message": np.array(self._is_by_message), **columns}
 
     def load(self, arrays: Mapping[str, NDArray[Any]], seen: int) -> None:
         """Takes a memory over that was dumped after so many events."""
         self.seen = seen
         self._used = len(arrays["outcomes"])
+        self._is_by_message = bool(arrays.get("is_by_message", True))  # older ones know all messages by their keys
         for name in _COLUMNS:
-            setattr(self, f"_{name}", arrays[name].copy())
+            missing = np.zeros(self._used, np.uint64)  # messages, in older ones
+            setattr(self, f"_{name}", arrays.get(name, missing).copy())
         self._told = np.asarray((self._codes >= 0).all(axis=1))
         self._keys = int(self._keys_of.sum())
         self._rows = HashRows()
@@ -167,6 +173,8 @@ class Deliveries:
             array[self._used - cut : self._used] = -1 if array is self._codes else 0
         self._used -= cut
         self._keys = int(self._keys_of[: self._used].sum())
+        if self._is_by_message:
+            self._note_all_messages()  # some first keys of messages are forgotten, others of theirs are not
 
     def asks(self, keys: Keys, outcomes: NDArray[np.uint16]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which events may change anything, and for which of them the dimensions are asked for.
@@ -180,8 +188,17 @@ class Deliveries:
         is_idle = is_told & ((outcomes & ~self._outcomes[rows]) == 0)
         return ~is_idle, ~is_told
 
+    def find_by_message(self) -> None:
+        """From now on deliveries are found by their messages too."""
+        if self._is_by_message:
+            return
+        self._is_by_message = True
+        self._note_all_messages()
+
     def take(self, arrived: Arrived) -> Touched:
         """Takes events in, and tells what is new of their deliveries; never more than `room`."""
+        if (arrived.delivery == arrived.message).any():
+            self.find_by_message()
         row_of = self._rows.find(arrived.delivery)
         fresh = np.flatnonzero(row_of < 0)
         keys, first, which = np.unique(arrived.delivery[fresh], return_index=True, return_inverse=True)
@@ -223,24 +240,44 @@ class Deliveries:
         return np.asarray(rows, np.int64), place[row_of]
 
     def _made_rows(self, keys: Keys, first: Ints, arrived: Arrived) -> Ints:
-        """The rows of distinct new keys, given in the order in which they appear; a new one also by its message.
+        """The rows of distinct new keys, given in the order in which they first appear."""
+        order = np.argsort(first)
+        message = arrived.message[first[order]]
+        self._grow(self._used + len(keys))
+        make = self._rows_by_message if self._is_by_message else self._next_rows
+        made = make(keys[order], message)
+        self._message[made] = message
+        self._rows.put(keys[order], made)
+        if self._is_by_message:
+            self._note_messages(message, made, message == keys[order])
+        rows = np.empty(len(keys), np.int64)
+        rows[order] = made
+        return rows
+
+    def _next_rows(self, keys: Keys, _: Keys) -> Ints:
+        """A row for each key; all are of events with `delivery_id`."""
+        made = self._used + np.arange(len(keys))
+        self._used += len(keys)
+        self._named[made] = True
+        self._keys_of[made] = 1
+        self._keys += len(keys)
+        return made
+
+    def _rows_by_message(self, keys: Keys, message: Keys) -> Ints:
+        """A row for each key in the order in which they appear; a new one also by its message.
 
         A new key takes the row of its message where only events without `delivery_id` have told of that so far.
         """
-        fresh = np.argsort(first)
-        rows = np.empty(len(keys), np.int64)
-        message = arrived.message[first[fresh]]
-        nameless = message == keys[fresh]  # the event's own key is the message's
+        nameless = message == keys  # the event's own key is the message's
         # A dict walks the few new keys whose message is known or comes twice; the others are put in as arrays.
         _, back, times = np.unique(message, return_inverse=True, return_counts=True)
         known = np.where(message != 0, self._rows.find(message), -1)
         odd = ((known >= 0) | (times[back] > 1)) & (message != 0)
-        self._grow(self._used + len(fresh))
-        made = np.full(len(fresh), -1, np.int64)
+        made = np.full(len(keys), -1, np.int64)
         of_message: dict[int, int] = {}
         taken: set[int] = set()
         number = self._used
-        for place in range(len(fresh)) if odd.any() else ():
+        for place in range(len(keys)) if odd.any() else ():
             if not odd[place]:
                 made[place], number = number, number + 1
                 continue
@@ -253,20 +290,20 @@ class Deliveries:
                 taken.add(row)
             made[place] = row
         if not odd.any():
-            made = self._used + np.arange(len(fresh))
-            number = self._used + len(fresh)
+            made = self._used + np.arange(len(keys))
+            number = self._used + len(keys)
         self._used = number
         self._named[made[~nameless]] = True
-        counts = _counts_as_key(keys[fresh], message)
+        counts = _counts_as_key(keys, message)
         np.add.at(self._keys_of, made[counts], 1)
         self._keys += int(counts.sum())
-        rows[fresh] = made
-        self._rows.put(keys[fresh], made)
-        self._note_messages(message, made, nameless)
-        return rows
+        return made
 
     def _is_named(self, row: int) -> bool:
         return row < self._used and bool(self._named[row])
+
+    def _note_all_messages(self) -> None:
+        self._note_messages(self._message[: self._used], np.arange(self._used), np.zeros(self._used, np.bool_))
 
     def _note_messages(self, message: Keys, made: Ints, nameless: NDArray[np.bool_]) -> None:
         """Notes messages that are not known yet, each with the row of its first key."""
@@ -283,6 +320,7 @@ class Deliveries:
         self._named = np.append(self._named, np.zeros(more, np.bool_))
         self._keys_of = np.append(self._keys_of, np.zeros(more, np.int32))
         self._ordinal = np.append(self._ordinal, np.zeros(more, np.int64))
+        self._message = np.append(self._message, np.zeros(more, np.uint64))
         self._told = np.append(self._told, np.zeros(more, np.bool_))
         self._codes = np.concatenate([self._codes, np.full((more, len(DIMENSIONS)), -1, np.int32)])
 
