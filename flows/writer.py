@@ -82,7 +82,7 @@ class Writer:
         self.seen = SeenFacts(self.lake)
         self.decode = DecodeWork()
         self._land = LandBatch(self.lake, self.seen)
-        self._upkeep = Upkeep(self.lake, keep_minutes=lake.keep_snapshots_minutes)
+        self._upkeep = Upkeep(self.lake, lake.keep_snapshots_minutes, self.settings.quality.keep_days)
         self._landed = self.lake.positions()
         self._inbox = None
         if self.log is not None:

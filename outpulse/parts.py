@@ -187,7 +187,8 @@ def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arg
                     time.sleep(0.1)  # somebody else was faster
                     continue
                 try:
-                    upkeep = Upkeep(lake, keep_minutes=home.settings.lake.keep_snapshots_minutes)
+                    keep_days = home.settings.quality.keep_days
+                    upkeep = Upkeep(lake, home.settings.lake.keep_snapshots_minutes, keep_days)
                     retention = home.settings.log.retention_days
                     adapters = adapters_of(home.path, home.settings)
                     result = do_in_lake(verb, args, lake, home.log(), upkeep, retention, adapters)

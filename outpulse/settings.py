@@ -249,6 +249,7 @@ class RepliesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _LONGEST_MINUTES: Final = 10_080
+_LONGEST_DAYS: Final = 36_500
 
 
 class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,17 +277,20 @@ class SqlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class QualitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[quality]`: `outpulse up` checks the landed tables every `every_minutes` (0: never), as `outpulse check` does.
 
-    Data are stale when nothing has landed for `stale_hours`.
+    Data are stale when nothing has landed for `stale_hours`. Outcomes stay in table `data_quality` for `keep_days`.
     """
 
     every_minutes: float = 60.0
     stale_hours: float = 72.0
+    keep_days: float = 90.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.every_minutes <= _LONGEST_MINUTES:
             raise ValueError(f"`every_minutes` is valid from 0 to {_LONGEST_MINUTES}, a week")
         if self.stale_hours <= 0:
             raise ValueError("`stale_hours` must be above 0")
+        if not 1 <= self.keep_days <= _LONGEST_DAYS:  # alerts look back to the begin of the day
+            raise ValueError(f"`keep_days` is valid from 1 to {_LONGEST_DAYS}, a century")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

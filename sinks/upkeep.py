@@ -27,8 +27,11 @@ _ADJACENT: Final = {
     "store.links": "rowid",
     "store.suspects": "rowid",
     "main.dead_letters": "rowid",
+    "main.data_quality": "rowid",
 }
 """Tables whose files follow one another, and by what."""
+_QUALITY_SECONDS: Final = 3600.0
+"""Outcomes of checks come hourly; a look for old ones reads the whole table."""
 _STILL_FILLING: Final = timedelta(minutes=2)
 _FIRST_LOOK: Final = timedelta(hours=1)
 _SUMMED: Final = {
@@ -71,13 +74,15 @@ def _runs(files: Sequence[_File], limit: int, count: int) -> Iterator[tuple[int,
 class Upkeep:
     """Upkeep of one lake, by its writer, between chunks.
 
-    `keep_minutes` is how long a reader may hold a snapshot before its files go.
+    `keep_minutes` is how long a reader may hold a snapshot before its files go, `quality_days` how long outcomes of checks stay.
     """
 
     lake: Lake
     keep_minutes: float = 10.0
+    quality_days: float = 90.0
 
     def __post_init__(self) -> None:
+        self._quality_at = float("-inf")
         self._summed_at: dict[str, int] = {}
         self._cells_until: datetime | None = None
 
@@ -90,6 +95,8 @@ class Upkeep:
         self._sum_up("send_hours", at_growth=2.0)
         self._sum_up("corrections", at_growth=2.0)
         self._sum_up_recent_cells()
+        if started - self._quality_at >= _QUALITY_SECONDS:
+            self._expire_quality()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
         return time.monotonic() - started
 
@@ -100,6 +107,7 @@ class Upkeep:
         self._fold_commits(at_rows=2)
         for table in _SUMMED:
             self._sum_up(table, at_growth=1.0)
+        self._expire_quality()
         self._expire(datetime.now(UTC) - timedelta(minutes=self.keep_minutes))
         # What a transaction wrote that a crash cut off belongs to no snapshot; a day is longer than any transaction.
         day_ago = (datetime.now(UTC) - timedelta(days=1)).isoformat()
@@ -206,6 +214,16 @@ class Upkeep:
                 run("INSERT INTO store.cells BY NAME SELECT * FROM folded")
             run("DROP TABLE temp.folded")
         self._cells_until = until
+
+    def _expire_quality(self) -> None:
+        """Lets go of outcomes of checks that are older than is set."""
+        self._quality_at = time.monotonic()
+        cut = (datetime.now(UTC) - timedelta(days=self.quality_days)).isoformat()
+        old = f"FROM data_quality WHERE run_at < TIMESTAMPTZ '{cut}'"
+        found = self.lake.connection.execute(f"SELECT count(*) {old}").fetchone()
+        if found and found[0]:
+            with self.lake.transaction():
+                self.lake.connection.execute(f"DELETE {old}")
 
     def _expire(self, older_than: datetime) -> None:
         """Lets go of snapshots, then of files that only expired snapshots had, after the same time again."""

@@ -6,11 +6,13 @@ import pytest
 
 from features.dedupe import SeenFacts
 from flows.delivery import DecodeWork, DropDuplicates, LandBatch
+from outpulse.settings import QualitySettings
 from schemas.failures import DeadLetter, LakeLocked, LakeTooNew
 from sinks.attach import connect, writer_pid
 from sinks.lake import Chunk, Lake
 from sinks.upkeep import Upkeep
 from tests.lakes import differences, rows, tables, works
+from tests.processes import run
 from tests.test_delivery import event
 
 
@@ -143,3 +145,52 @@ def test_many_small_files_of_dead_letters_become_few_and_none_is_lost(home: Path
     assert files is not None
     assert files[0] < 8
     assert rows(home, "SELECT count(DISTINCT id), count(*) FROM dead_letters") == [(20, 20)]
+
+
+@pytest.mark.parametrize("by", ["small", "full"])
+def test_outcomes_of_checks_go_when_they_are_older_than_is_set(by: str, home: Path) -> None:
+    lake = Lake(home)
+    for days in (0, 6.9, 7.1, 400):
+        lake.connection.execute(f"""INSERT INTO data_quality (id, run_at, suite, check_name, table_name, kind, expectation,
+            success, severity) VALUES (uuid(), now() - INTERVAL 1 DAY * {days}, 'facts', '{days}', 'events', 'enum', 'it holds',
+            true, 'warning')""")
+    getattr(Upkeep(lake, quality_days=7), by)()
+    lake.close()
+
+    assert rows(home, "SELECT check_name FROM data_quality ORDER BY run_at DESC") == [("0",), ("6.9",)]
+
+
+def test_many_runs_of_checks_are_few_files(home: Path) -> None:
+    lake = Lake(home)
+    for turn in range(12):
+        lake.connection.execute(f"""INSERT INTO data_quality (id, run_at, suite, check_name, table_name, kind, expectation,
+            success, severity) SELECT uuid(), now(), 'facts', '{turn}.' || n, 'events', 'enum', 'it holds', true, 'warning'
+            FROM range(90) t(n)""")
+    before = rows(home, "SELECT * FROM data_quality ORDER BY id")
+    many = files(home)
+    upkeep = Upkeep(lake, keep_minutes=0)
+    upkeep.full()
+    upkeep.full()
+    lake.close()
+
+    assert rows(home, "SELECT * FROM data_quality ORDER BY id") == before
+    assert many >= 12
+    assert files(home) < many / 2
+
+
+def test_maintain_lets_go_of_old_outcomes_by_the_setting(home: Path) -> None:
+    insert = """INSERT INTO data_quality (id, run_at, suite, check_name, table_name, kind, expectation, success, severity)
+        SELECT uuid(), now() - INTERVAL 1 DAY * n, 'facts', n::VARCHAR, 'events', 'enum', 'it holds', true, 'warning'
+        FROM range(0, 100, 30) t(n)"""
+    assert run("sql", "--write", insert, "--home", str(home)).returncode == 0
+    assert run("maintain", "--home", str(home)).returncode == 0
+    assert rows(home, "SELECT check_name FROM data_quality ORDER BY run_at DESC") == [("0",), ("30",), ("60",)]
+    done = run("maintain", "--home", str(home), env={"OUTPULSE_QUALITY__KEEP_DAYS": "40"})
+    assert done.returncode == 0
+    assert rows(home, "SELECT check_name FROM data_quality ORDER BY run_at DESC") == [("0",), ("30",)]
+
+
+@pytest.mark.parametrize("days", [0.99, 36_501, float("nan")])
+def test_a_time_to_keep_outcomes_that_makes_no_sense_is_refused(days: float) -> None:
+    with pytest.raises(ValueError, match="from 1 to 36500"):
+        QualitySettings(keep_days=days)
