@@ -84,12 +84,16 @@ def main() -> None:
     if who is None:
         people.ask_to_log_in()
         return
+    if not who.may_look:
+        people.turn_away(who)
+        return
     found = pages(home, who)
     st.session_state["pages"] = {page.url_path or "overview": page for group in found.values() for page in group}
     chosen = st.navigation(found, expanded=True)
     if who.is_logged_in:
-        st.sidebar.caption(f"{who.name} · {'operator' if who.may_act else 'viewer'}")
-        st.sidebar.button("Log out", on_click=st.logout, key="logout")
+        with st.sidebar:
+            st.caption(f"{who.name} · {'operator' if who.may_act else 'viewer'}")
+            people.log_out_button()
     chosen.run()
 
 

@@ -39,13 +39,15 @@ class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """`[dashboard]`: where the Streamlit pages are served, and who may do what.
 
     With `login` people log in by the OpenID provider that HOME/dashboard-login.toml names; those whose address is among
-    `operators` may pause, resume and correct, others only look. Without it the pages are for this machine alone.
+    `operators` may pause, resume and correct, those among `viewers` (addresses, `@example.com`, or `*` for all) look, others
+    see nothing. Without it the pages are for this machine alone.
     """
 
     host: str = "127.0.0.1"
     port: int = 8501
     login: bool = False
     operators: list[str] = []
+    viewers: list[str] = []
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

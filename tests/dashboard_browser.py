@@ -51,9 +51,9 @@ class Seen:
 
 
 @contextmanager
-def served(home: Path, **environment: str) -> Iterator[str]:
+def served(home: Path, port: int | None = None, **environment: str) -> Iterator[str]:
     """The address of a dashboard over a home."""
-    port = free_port()
+    port = port or free_port()
     process = start("dashboard", "--home", str(home), "--port", str(port), cwd=ROOT, env=environment)
     try:
         wait_until(lambda: answers(port), what="the dashboard's port")

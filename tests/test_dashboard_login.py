@@ -42,23 +42,50 @@ def test_nobody_looks_before_they_have_logged_in(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("claims", "may_act"),
+    ("claims", "may_look", "may_act"),
     [
-        pytest.param({"email": "Ida@Brightloom.example", "email_verified": True}, True, id="an operator, in any case"),
-        pytest.param({"email": "kofi@brightloom.example", "email_verified": True}, False, id="a viewer"),
-        pytest.param({"email": "ida@brightloom.example", "email_verified": False}, False, id="not verified"),
-        pytest.param({"sub": "4711"}, False, id="no address"),
+        pytest.param(
+            {"email": "Ida@Brightloom.example", "email_verified": True}, True, True, id="an operator, in any case"
+        ),
+        pytest.param({"email": "ida@brightloom.example"}, True, True, id="an operator of a provider that says no more"),
+        pytest.param(
+            {"email": "kofi@craneford.example", "email_verified": True}, True, False, id="a viewer by address"
+        ),
+        pytest.param({"email": "ada@Pinehall.example", "email_verified": "true"}, True, False, id="a viewer by domain"),
+        pytest.param({"email": "eve@craneford.example", "email_verified": True}, False, False, id="a stranger"),
+        pytest.param({"email": "eve@pinehall.example@craneford.example"}, False, False, id="a domain in the middle"),
+        pytest.param({"email": "eve@notpinehall.example"}, False, False, id="a domain that ends alike"),
+        pytest.param({"email": "ida@brightloom.example", "email_verified": False}, False, False, id="not verified"),
+        pytest.param(
+            {"email": "ida@brightloom.example", "email_verified": "false"}, False, False, id="not verified, as text"
+        ),
+        pytest.param(
+            {"sub": "ida@brightloom.example"}, False, False, id="a name of one's own that looks like an address"
+        ),
+        pytest.param({"sub": "4711"}, False, False, id="no address"),
+        pytest.param({"email": "@pinehall.example"}, False, False, id="nobody at a domain"),
+        pytest.param({"email": "*"}, False, False, id="a star is no address"),
     ],
 )
-def test_only_operators_may_act(
-    home: Path, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any], *, may_act: bool
+def test_only_operators_may_act_and_only_viewers_look(
+    home: Path, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any], *, may_look: bool, may_act: bool
 ) -> None:
     told(monkeypatch, is_logged_in=True, **claims)
+    viewers = ["Kofi@craneford.example", "@pinehall.example"]
 
-    who = viewer(source_of(home, login=True, operators=["ida@brightloom.example"]))
+    who = viewer(source_of(home, login=True, operators=["ida@brightloom.example"], viewers=viewers))
 
     assert who is not None
-    assert who.may_act is may_act
+    assert (who.may_look, who.may_act) == (may_look, may_act)
+
+
+def test_whoever_the_provider_lets_in_may_look_when_it_is_so_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(monkeypatch, is_logged_in=True, sub="4711")
+
+    who = viewer(source_of(home, login=True, viewers=["*"]))
+
+    assert who is not None
+    assert (who.name, who.may_look, who.may_act) == ("4711", True, False)
 
 
 def test_other_machines_are_not_served_without_a_login(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
