@@ -23,18 +23,16 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from control.commands import is_probation, read_command, record_of
-from control.scopes import scope_of
+from control.commands import record_of
 from eventlog import Log, Record
 from features.columns import Decoder
 from features.guard import Guard
-from features.guard_counts import NEEDED, SCOPE_KINDS
+from features.guard_counts import NEEDED
 from features.guard_state import dump, load
 from flows.guard_commands import Outcome, decided, measured_row, suppressions
 from flows.guard_feed import OWN, GuardBatch, of_events
-from flows.guard_heeding import Heeded, Heedings
-from schemas.events import Command, CommandAction, Stream
-from schemas.failures import BadEvent
+from flows.guard_heeding import Heeded, Heedings, heed
+from schemas.events import Command, Stream
 
 NAME: Final = OWN
 FOLDER: Final = "guard"
@@ -82,7 +80,7 @@ class WatchEvents:
     def __call__(self, batch: GuardBatch) -> Verdicts:
         """Watches one batch."""
         for record in batch.commands:
-            self._heed(record.value)
+            heed(self.guard, record.value)
         if not batch.events:
             return Verdicts((), (), batch.positions)
         lines = pa.array([record.value for record in batch.events], pa.binary())
@@ -95,24 +93,6 @@ class WatchEvents:
         outcomes = [decided(decision, facts, self._slow_share, self._by) for decision in decisions]
         measured = [measured_row(*one, self._slow_share, self._by) for one in self.guard.measured()]
         return Verdicts(outcomes, suppressions(facts, self._by) if self._suppresses else (), positions, measured)
-
-    def _heed(self, raw: bytes) -> None:
-        """Learns from a person's command."""
-        try:
-            command = read_command(raw)
-        except BadEvent:
-            return
-        if command.scope_kind not in SCOPE_KINDS:
-            return
-        values = scope_of(command.scope_kind, command.scope_value).values
-        if command.action is CommandAction.PAUSE:
-            self.guard.stop(command.scope_kind, values)
-        elif is_probation(command):
-            self.guard.probation(command.rule or "", command.scope_kind, values)
-        elif command.action is CommandAction.SLOW:
-            self.guard.leave(command.scope_kind, values)
-        elif command.action is CommandAction.RESUME:
-            self.guard.resume(command.scope_kind, values)
 
 
 class GuardStep:

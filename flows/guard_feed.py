@@ -98,7 +98,7 @@ class GuardFeed:
         """Reads the control stream up to the next commands of people, or to its end."""
         while not self._said and (records := self._log.read(Stream.CONTROL, 0, self._control, RECORDS)):
             self._control = records[-1].offset + 1
-            self._said.extend(record for record in records if _is_peoples(record.value))
+            self._said.extend(record for record in records if is_peoples(record.value))
 
     def _before(self, command: Stored) -> list[Stored]:
         """The next events that come before a command; none when it is its turn."""
@@ -167,7 +167,7 @@ def _timed(chunk: Sequence[Stored], partition: int) -> Iterator[tuple[int, int, 
     return ((ms, partition, record) for ms, record in zip(_clock(chunk), chunk, strict=True))
 
 
-def _is_peoples(raw: bytes) -> bool:
+def is_peoples(raw: bytes) -> bool:
     """Whether a record may be a person's decision about a scope."""
     try:
         said = _DECODE(raw)

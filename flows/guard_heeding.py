@@ -12,6 +12,13 @@ from typing import Final
 
 import msgspec
 
+from control.commands import is_probation, read_command
+from control.scopes import scope_of
+from features.guard import Guard
+from features.guard_counts import SCOPE_KINDS
+from schemas.events import CommandAction
+from schemas.failures import BadEvent
+
 NAME: Final = "heeded.jsonl"
 
 
@@ -23,6 +30,26 @@ class Heeded(msgspec.Struct, frozen=True):
 
 
 _DECODE: Final = msgspec.json.Decoder(Heeded).decode
+
+
+def heed(guard: Guard, raw: bytes) -> bool:
+    """Has a guard heed a person's command; False for one that is no command about a scope that guards watch."""
+    try:
+        command = read_command(raw)
+    except BadEvent:
+        return False
+    if command.scope_kind not in SCOPE_KINDS:
+        return False
+    values = scope_of(command.scope_kind, command.scope_value).values
+    if command.action is CommandAction.PAUSE:
+        guard.stop(command.scope_kind, values)
+    elif is_probation(command):
+        guard.probation(command.rule or "", command.scope_kind, values)
+    elif command.action is CommandAction.SLOW:
+        guard.leave(command.scope_kind, values)
+    elif command.action is CommandAction.RESUME:
+        guard.resume(command.scope_kind, values)
+    return True
 
 
 class Heedings:

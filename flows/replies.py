@@ -73,6 +73,11 @@ class ReplyStep:
                     self._read(waiting, made)
                     waiting = []
                     self._heeding.heed(record, made)
+                elif stream is Stream.CONTROL:
+                    self._read(waiting, made)
+                    waiting = []
+                    if self._guard.heed(record.value):
+                        self._state.note_heeded(record.value)
                 elif stream is Stream.REPLIES:
                     waiting += self._with_words(self._completed(record))
                 elif place in events:

@@ -1,4 +1,4 @@
-"""What waits for the replies flow: replies, the events they belong to, and what people say of readings, in one order.
+"""What waits for the replies flow: replies, their events, what people say of readings and of scopes, in one order.
 
 The order is that of the appenders' clocks; of equal instants feedback comes first. So the log read again gives the same order.
 """
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventlog import Log, Stored
+from flows.guard_feed import is_peoples
 from schemas.events import Stream
 
-_STREAMS: Final = (Stream.FEEDBACK, Stream.EVENTS, Stream.REPLIES)
+_STREAMS: Final = (Stream.FEEDBACK, Stream.CONTROL, Stream.EVENTS, Stream.REPLIES)
 _RECORDS: Final = 20_000
 """Records of one read: most events are no replies, and one look at them costs 0.1 µs."""
 _MOST: Final = 16
@@ -71,12 +72,19 @@ class ReplyFeed:
                 break
             stream, partition = self._parts[rank]
             self._next[stream, partition] = record.offset + 1
-            if stream is not Stream.EVENTS or _MARK in record.value:
+            if _is_wanted(stream, record.value):
                 taken.append((stream, record))
         return ReplyBatch(taken, {source_of(*part): position for part, position in self._next.items()})
 
     def _goes_on(self, part: tuple[Stream, int], last: int) -> bool:
         return self._log.end(*part) > last + 1
+
+
+def _is_wanted(stream: Stream, raw: bytes) -> bool:
+    """Whether a record is one for the flow, told from its bytes."""
+    if stream is Stream.EVENTS:
+        return _MARK in raw
+    return stream is not Stream.CONTROL or is_peoples(raw)
 
 
 def _clock(chunk: Sequence[Stored]) -> list[int]:

@@ -18,6 +18,7 @@ from features.guard import Guard
 from features.guard_admission import Admission
 from features.guard_counts import NEEDED
 from flows.guard_commands import Outcome, decided
+from flows.guard_heeding import heed
 from flows.guard_rules import rules_of, specials_of
 from outpulse.settings import GuardSettings
 from schemas.events import Channel, Event, Kind
@@ -47,15 +48,22 @@ class ReplyGuard:
         self._slow_share = slow_share
         self._decoder = Decoder(logged=True)
 
-    def remember(self, judged: Iterator[tuple[Event, bool]]) -> None:
-        """Takes in what was judged before; its decisions were made then."""
+    def remember(self, judged: Iterator[tuple[Event, bool] | bytes]) -> None:
+        """Takes in what was judged before, and people's commands between; its decisions were made then."""
         waiting: list[tuple[Event, bool]] = []
         for one in judged:
-            waiting.append(one)
-            if len(waiting) == _BATCH:
+            if not isinstance(one, bytes):
+                waiting.append(one)
+            if len(waiting) == _BATCH or isinstance(one, bytes):
                 self.judge(waiting)
                 waiting = []
+            if isinstance(one, bytes):
+                self.heed(one)
         self.judge(waiting)
+
+    def heed(self, command: bytes) -> bool:
+        """Heeds a person's command; False where it is none about a scope that is watched."""
+        return self._guard is not None and heed(self._guard, command)
 
     def judge(self, replies: Sequence[tuple[Event, bool]]) -> list[Outcome]:
         """What follows from replies, each an event and whether it is hostile."""

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS agreements (place INTEGER PRIMARY KEY, agreed INTEGER
 CREATE TABLE IF NOT EXISTS versions (version TEXT PRIMARY KEY, file TEXT NOT NULL, made INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS asks (key TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS judged (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, hostile INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS heeded (after INTEGER NOT NULL, command BLOB NOT NULL);
 """
 _EARLIER: Final = 3
 """Messages of a conversation that are given to the model as context."""
@@ -165,11 +166,16 @@ class ReplyState:
         """Notes that a reply counts for the guard, in the order in which replies are read."""
         self._db.execute("INSERT OR IGNORE INTO judged (key, hostile) VALUES (?, ?)", (key, int(hostile)))
 
-    def judged(self) -> Iterator[tuple[Event, bool]]:
-        """The events of replies that count for the guard, in that order, and whether they are hostile."""
-        query = "SELECT event, hostile FROM judged JOIN events USING (key) ORDER BY place"
-        for event, hostile in self._db.execute(query):
-            yield _EVENT(event), bool(hostile)
+    def note_heeded(self, command: bytes) -> None:
+        """Notes that the guard heeds a person's command between the replies that it judges."""
+        self._db.execute("INSERT INTO heeded SELECT coalesce(max(place), 0), ? FROM judged", (command,))
+
+    def judged(self) -> Iterator[tuple[Event, bool] | bytes]:
+        """The events of replies that count for the guard, and whether they are hostile; and commands, all in their order."""
+        query = """SELECT place, 0 AS rank, event, hostile FROM judged JOIN events USING (key)
+            UNION ALL SELECT after, heeded.rowid, command, NULL FROM heeded ORDER BY 1, 2"""
+        for _, rank, told, hostile in self._db.execute(query):
+            yield bytes(told) if rank else (_EVENT(told), bool(hostile))
 
     def ask(self, key: str) -> None:
         """Notes that a second opinion on a reply is wanted."""

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import msgspec
 
+from control.commands import decide
+from control.scopes import parse_scope
 from flows.reply_guard import ReplyGuard, is_hostile, is_judged
 from flows.reply_state import ReplyState
 from outpulse.settings import GuardSettings
-from schemas.events import Channel, Event, Kind
+from schemas.events import Channel, CommandAction, Event, Kind
 from schemas.tables import Intent, ResponseIntelligence
 
 NOBODY = UUID(int=7)
@@ -49,6 +51,11 @@ def commands(judged: list[tuple[Event, bool]], size: int = 10_000, settings: Gua
     return [outcome.command.id for part in parts for outcome in guard.judge(part)]
 
 
+def command(action: CommandAction, scope: str) -> bytes:
+    made = decide(action, parse_scope(scope), by="ida", why="talked to them", at="2026-01-05T12:00:00.000Z")
+    return msgspec.json.encode(made)
+
+
 def test_anger_counts_and_plain_declines_and_machines_do_not() -> None:
     assert is_hostile(reading(-0.8))
     assert not is_hostile(reading(-0.3))
@@ -75,9 +82,7 @@ def test_any_batches_and_a_restart_decide_the_same(tmp_path: Path) -> None:
             state.add_event(event)
             name = "\x1f".join(("\x1e", event.event_id, event.recipient or ""))
             state.note_judged(name, hostile=hostile)
-    assert [msgspec.to_builtins(event) for event, _ in state.judged()] == [
-        msgspec.to_builtins(e) for e, _ in judged[:15]
-    ]
+    assert list(state.judged()) == judged[:15]
     again = ReplyGuard(GuardSettings(), 0.25)
     again.remember(state.judged())
     before = commands(judged[:15])
@@ -86,3 +91,31 @@ def test_any_batches_and_a_restart_decide_the_same(tmp_path: Path) -> None:
 
 def test_the_rule_may_be_off() -> None:
     assert not commands(replies(200, 0.9), settings=GuardSettings(off=["negative_replies"]))
+
+
+def test_who_lets_a_campaign_go_on_has_it_judged_anew(tmp_path: Path) -> None:
+    first, later = replies(100, 0.6), [(reply(number), number % 5 != 0) for number in range(1_000, 1_100)]
+    resume = command(CommandAction.RESUME, "campaign:autumn")
+    guard = ReplyGuard(GuardSettings(), 0.25)
+    assert [one.command.action for one in guard.judge(first)][-1] == "pause"
+    assert not guard.judge(later)
+    guard = ReplyGuard(GuardSettings(), 0.25)
+    guard.judge(first)
+    assert guard.heed(resume)
+    again = [outcome.command.id for outcome in guard.judge(later)]
+    assert again
+
+    state = ReplyState(tmp_path)
+    with state.transaction():
+        for event, hostile in first:
+            state.add_event(event)
+            state.note_judged("\x1f".join(("\x1e", event.event_id, event.recipient or "")), hostile=hostile)
+        state.note_heeded(resume)
+    restarted = ReplyGuard(GuardSettings(), 0.25)
+    restarted.remember(state.judged())
+    assert [outcome.command.id for outcome in restarted.judge(later)] == again
+
+
+def test_commands_about_persons_are_not_kept() -> None:
+    guard = ReplyGuard(GuardSettings(), 0.25)
+    assert not guard.heed(command(CommandAction.PAUSE, "recipient:ada@firm.example"))
