@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from dashboards.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, dress
+from dashboards.charts import BLUE, GREEN, GREY, ORANGE, PALE_BLUE, PURPLE, VERMILLION, dress
 from dashboards.figures import Totals, totals_of
 from dashboards.filters import Filters, buckets, send_days
 from dashboards.queries import BY_SEND_DAY, COUNTS, TOTALS, cohorts_of, funnel, spelled, status
@@ -137,7 +137,10 @@ def timeline(found: Campaign) -> go.Figure:
     }
     sent = [row for row in found.timeline if row["kind"] == "delivered"]
     figure.add_bar(
-        x=[r["bucket"] for r in sent], y=[r["events"] for r in sent], name="Delivered", marker_color=BLUE, opacity=0.45
+        x=[r["bucket"] for r in sent],
+        y=[r["events"] for r in sent],
+        name="Delivered",
+        marker={"color": PALE_BLUE, "line": {"color": BLUE, "width": 1}},
     )
     for kind, (color, symbol, name) in looks.items():
         points = [row for row in found.timeline if row["kind"] == kind]
@@ -152,7 +155,7 @@ def timeline(found: Campaign) -> go.Figure:
         figure.add_vline(x=mark["at"].timestamp() * 1000, line={"color": color, "dash": "dot", "width": 1.5})
         figure.add_annotation(
             x=mark["at"], y=1.0 - 0.08 * (place % 4), yref="paper", text=mark["what"], showarrow=False, xanchor="left",
-            font={"size": 11, "color": color}, hovertext=f"{mark['scope']}: {mark['why'] or ''}",
+            font={"size": 11}, hovertext=f"{mark['scope']}: {mark['why'] or ''}",
         )  # fmt: skip
     dress(figure, height=360)
     figure.update_layout(

@@ -15,9 +15,14 @@ from dashboards.figures import RIPENING_DAYS, Totals, totals_of
 from dashboards.filters import Buckets
 from dashboards.words import campaign_name, kind_key, kind_name
 
-BLUE, ORANGE, GREEN, VERMILLION = "#2E86C9", "#E08A1E", "#1F9E78", "#D5602B"
-PURPLE, SKY, BLACK, GREY = "#B56BA0", "#56B4E9", "#6B7885", "#97A1AB"
-"""Middle tones of that palette: at least 3:1 on white and on the dark ground (WCAG 2.2, 1.4.11); BLACK is a slate."""
+BLUE, ORANGE, GREEN, VERMILLION = "#1F6FC0", "#B98000", "#0E9A6C", "#CF4A22"
+PURPLE, SKY, BLACK, GREY = "#B9639F", "#2C96C2", "#66727F", "#858F99"
+"""Middle tones of that palette: at least 3:1 on the light and the dark grounds (WCAG 2.2, 1.4.11); BLACK is a slate. No tone
+is 4.5:1 on both, which text needs, so none is used for text."""
+ON_COLOR: Final = "#FFFFFF"
+"""Text on BLUE."""
+PALE_BLUE: Final = "rgba(31, 111, 192, .3)"
+"""The inside of what has an outline in BLUE."""
 
 _PANELS: Final[tuple[Mapping[str, tuple[str, str]], ...]] = (
     {

@@ -7,7 +7,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from dashboards.charts import GREY, dress
+from dashboards.charts import dress
 from dashboards.filters import Filters, buckets
 from dashboards.queries import spelled, status, where_of
 from dashboards.reader import Reading
@@ -17,6 +17,9 @@ from sinks.store import RECIPIENT_DOMAIN
 BOUNCE_TOLERANCE: Final = 0.05
 COMPLAINT_TOLERANCE: Final = 0.003
 """What the guard's rules `bounces` and `complaints` tolerate by default; features.tolerances says who says so."""
+HEAT: Final = ((0, "#5C9CC5"), (0.35, "#A5CBE0"), (0.5, "#E9D8A6"), (0.75, "#E9A23B"), (1, "#E5683F"))
+"""From nothing over the tolerance (sand) to twice it (red); light enough all the way for the words on it."""
+ON_HEAT: Final = "#10151A"
 
 # Events of the three kinds, from facts and what corrects their dimensions: what metrics_minute counts, of any window.
 BY_SENDER_AND_DOMAIN: Final = f"""
@@ -148,7 +151,8 @@ def heat_map(rows: Sequence[dict[str, Any]], what: str) -> go.Figure:
             hovertemplate="%{y} to %{x}: %{customdata}<extra></extra>",
             zmin=0,
             zmax=2 * tolerance,
-            colorscale=[[0, "#2E6F9E"], [0.35, "#7FB2D1"], [0.5, "#E9D8A6"], [0.75, "#E08A1E"], [1, "#B83A12"]],
+            colorscale=HEAT,
+            textfont={"color": ON_HEAT},
             colorbar={"tickformat": ".1%", "thickness": 12, "title": {"text": "share", "side": "right"}},
             xgap=2,
             ygap=2,
@@ -157,7 +161,7 @@ def heat_map(rows: Sequence[dict[str, Any]], what: str) -> go.Figure:
     dress(figure, height=110 + 44 * max(len(senders), 2))
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(showgrid=False, tickangle=-30)
-    figure.update_yaxes(showgrid=False, autorange="reversed", ticks="", color=GREY)
+    figure.update_yaxes(showgrid=False, autorange="reversed", ticks="")
     return figure
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from dashboards.charts import BLUE, dress
+from dashboards.charts import BLUE, ON_COLOR, dress
 
 STAGES: Final = (
     ("Reached out", "touched", "a message was sent"),
@@ -42,7 +42,7 @@ def funnel_rows(counts: Mapping[str, int]) -> list[dict[str, Any]]:
 
 
 def cohort_funnel(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """The funnel as bars, in steps of one colour."""
+    """The funnel as bars."""
     figure = go.Figure(
         go.Funnel(
             y=[row["stage"] for row in rows],
@@ -54,7 +54,8 @@ def cohort_funnel(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             textinfo="text",
             textposition="auto",
             hovertemplate="%{y}: %{x:,}<extra></extra>",
-            marker={"color": BLUE, "opacity": [1 - 0.09 * n for n in range(len(rows))]},
+            marker={"color": BLUE},
+            insidetextfont={"color": ON_COLOR},
             connector={"fillcolor": "rgba(128, 140, 150, .15)"},
             constraintext="none",
         )

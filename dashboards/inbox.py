@@ -94,7 +94,7 @@ _LOOKS: Final = {
     Intent.NOT_NOW: PURPLE,
     Intent.REFERRAL: "#8E6BBF",
     Intent.NOT_INTERESTED: VERMILLION,
-    Intent.UNSUBSCRIBE: "#A33B3B",
+    Intent.UNSUBSCRIBE: "#BA4B4B",
     Intent.OUT_OF_OFFICE: GREY,
 }
 

@@ -63,7 +63,7 @@ dl.tiles {display: grid; grid-template-columns: repeat(4, 1fr); gap: .7rem; marg
 .tile .value {font-size: 1.55rem; font-weight: 620; font-variant-numeric: tabular-nums; letter-spacing: -.01em}
 .tile .sure {font-size: .78rem; opacity: .75; font-variant-numeric: tabular-nums}
 .tile .change {font-size: .82rem; font-variant-numeric: tabular-nums}
-.tile .up {color: #23856A} .tile .down {color: #C8462B} .tile .flat {opacity: .75}
+.tile .up {color: #1E7A60} .tile .down {color: #BE3F25} .tile .flat {opacity: .75}
 details.evidence {margin: .5rem 0 0} details.evidence summary {cursor: pointer; font-size: .875rem}
 .st-key-sql textarea {font-family: ui-monospace, "SFMono-Regular", Consolas, "Liberation Mono", monospace;
     font-size: .875rem}
@@ -80,6 +80,11 @@ dl.facts .tile {padding: .4rem .6rem} dl.facts dd {font-size: .9rem; overflow-wr
 }
 """
 
+_LIGHT: Final = """
+.stApp .js-plotly-plot .main-svg text:not(.bartext-inside, .heatmap-label *, .hoverlayer *) {fill: #4A5866 !important}
+.tile.warn-tile {border-color: #A87800}
+"""
+"""Streamlit's own grey of words in charts is 3.7:1 on white."""
 _DARK: Final = """
 .stApp [data-testid="stButtonGroup"] [aria-checked="true"] p,
 .stApp [data-testid="stButtonGroup"] [aria-checked="true"] {color: #7DBDF0}
@@ -89,4 +94,4 @@ _DARK: Final = """
 
 def style_html(*, is_dark: bool) -> str:
     """The style sheet of a page."""
-    return f"<style>{_STYLE}{_DARK if is_dark else ''}</style>"
+    return f"<style>{_STYLE}{_DARK if is_dark else _LIGHT}</style>"
