@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from schemas.events import Event
 from schemas.tables import TABLES
 from sinks.attach import connect, extension_path
 from sinks.store import STORED_TABLES
+from tests.dashboard_browser import PAGES as SCREENS
 from tests.lakes import land, works
 
 ROOT: Final = Path(__file__).parents[1]
@@ -271,6 +273,66 @@ def test_every_folder_of_code_is_in_the_readme() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/*.py") if not path.parent.name.startswith(".")}
 
     assert [room for room in sorted(rooms) if f"| `{room}/` |" not in README.read_text()] == []
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme() -> None:
+    text = README.read_text()
+
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"](docs/{page.name})" not in text] == []
+
+
+def test_every_page_of_the_dashboard_is_told_in_the_readme_with_a_picture() -> None:
+    told = README.read_text().split("### Sales lead: the dashboard")[1].split("\n### ")[0]
+
+    assert [title for title in SCREENS.values() if not re.search(rf"\b{title}\b", told)] == []
+    assert len(SCREENS) == 10
+    assert "ten pages" in told
+    assert "](docs/pictures/overview.png)" in told
+
+
+def test_the_readme_tells_of_replies_sql_and_quality_where_one_looks_for_them() -> None:
+    parts = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", README.read_text(), re.MULTILINE | re.DOTALL))
+
+    assert "docs/replies.md" in parts["RevOps engineer: connect your provider"]
+    assert all(word in parts["Analyst: SQL"] for word in ("docs/sql.md", "serve-sql", "docs/tables.md"))
+    assert all(word in parts["On call"] for word in ("outpulse check", "data_quality", "docs/alerts.md"))
+
+
+def test_contributing_says_what_make_generate_writes() -> None:
+    recipe = re.search(r"^generate:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    modules = re.findall(r"-m (schemas\.\w+)", recipe[1])
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+
+    assert modules == ["schemas.derive", "schemas.pages"]
+    assert [
+        name for name in (*modules, "schemas/generated/", "docs/sql.md", "docs/tables.md") if f"`{name}`" not in told
+    ] == []
+
+
+def test_the_page_of_tables_leads_to_that_of_sql_and_back() -> None:
+    assert "](sql.md)" in TABLES_PAGE.read_text()
+    assert "](tables.md)" in (ROOT / "docs" / "sql.md").read_text()
+
+
+def test_going_live_tells_of_the_login_and_of_sql_through_a_tunnel(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "going-live.md"
+    provider, chosen = (tomllib.loads(text) for text in blocks(page, "toml"))
+    path = tmp_path / "outpulse.toml"
+    path.write_text(blocks(page, "toml")[1])
+    parts = sections(page)
+
+    # https://docs.streamlit.io/develop/api-reference/user/st.login
+    wanted = {"redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url"}
+    assert set(provider["auth"]) == wanted
+    assert provider["auth"]["redirect_uri"].endswith("/oauth2callback")
+    assert msgspec.to_builtins(load(tmp_path, path, environ={}).dashboard).items() >= chosen["dashboard"].items()
+    login = parts["The dashboard for others: a login"]
+    assert all(
+        f"`{name}`" in login or f"{name} =" in login for name in ("dashboard-login.toml", "operators", "viewers")
+    )
+    tunnel = parts["BI tools: SQL through a tunnel only"]
+    assert all(word in tunnel for word in ("outpulse serve-sql", "ssh -L 5433:127.0.0.1:5433", "no TLS"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
