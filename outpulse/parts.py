@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ _M_TRIM_THRESHOLD: Final = -1  # malloc.h of the GNU C library
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_LOGIN: Final = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
+"""What the section [auth] of dashboard-login.toml has. Source: https://docs.streamlit.io/develop/api-reference/user/st.login"""
 _REPLIES: Final = "replies"
 _NICE: Final = 5
 """The replies flow gives way: embedding takes tens of milliseconds a reply, and nothing else may wait for it."""
@@ -152,10 +155,17 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
 
 def _check_login(provider: Path) -> None:
     """Fails where people could not log in."""
-    if importlib.util.find_spec("authlib") is None:
-        raise SettingsError("[dashboard] login needs Authlib; run: pip install 'outpulse[login]'")
-    if not provider.exists():
-        raise SettingsError(f"[dashboard] login needs {provider} with the section [auth] of Streamlit's OpenID login")
+    if any(importlib.util.find_spec(name) is None for name in ("authlib", "httpx")):
+        raise SettingsError("[dashboard] login needs Authlib and httpx; run: pip install 'outpulse[login]'")
+    try:
+        found = tomllib.loads(provider.read_text(encoding="utf-8")).get("auth", {})
+    except OSError as error:
+        raise SettingsError(f"[dashboard] login needs {provider}: {error.strerror}; see docs/going-live.md") from None
+    except ValueError as error:  # not TOML, or not UTF-8; its words hold no value
+        raise SettingsError(f"{provider} is not valid TOML: {error}") from None
+    missing = [name for name in _LOGIN if not isinstance(found, dict) or not found.get(name)]
+    if missing:
+        raise SettingsError(f"{provider} lacks {', '.join(missing)} in its section [auth]; see docs/going-live.md")
 
 
 def ask_writer(home: Home, verb: str, **args: Any) -> str:  # noqa: ANN401 - arguments of any job

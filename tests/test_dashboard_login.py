@@ -95,8 +95,46 @@ def test_other_machines_are_not_served_without_a_login(home: Path, monkeypatch: 
         run_dashboard(open_home(str(home)), port=None)
 
 
-def test_a_login_without_a_provider_is_one_clear_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OUTPULSE_DASHBOARD__LOGIN", "true")
+WHOLE = """[auth]
+redirect_uri = "https://pulse.example.com/oauth2callback"
+cookie_secret = "hush"
+client_id = "outpulse"
+client_secret = "hush"
+server_metadata_url = "https://login.example.com/.well-known/openid-configuration"
+"""
 
-    with pytest.raises(SettingsError, match=r"Authlib|dashboard-login\.toml"):
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(None, "dashboard-login.toml: No such file", id="no file"),
+        pytest.param("[auth\n", "not valid TOML", id="not TOML"),
+        pytest.param(
+            "", "lacks redirect_uri, cookie_secret, client_id, client_secret, server_metadata_url", id="empty"
+        ),
+        pytest.param("auth = 3", "lacks redirect_uri", id="no section"),
+        pytest.param(WHOLE.replace("client_secret", "secret"), "lacks client_secret in", id="a name that is wrong"),
+        pytest.param(WHOLE.replace('"outpulse"', '""'), "lacks client_id in", id="an empty value"),
+    ],
+)
+def test_a_login_without_a_whole_provider_is_one_clear_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, told: str
+) -> None:
+    monkeypatch.setenv("OUTPULSE_DASHBOARD__LOGIN", "true")
+    home.mkdir()
+    if text is not None:
+        (home / "dashboard-login.toml").write_text(text)
+
+    with pytest.raises(SettingsError) as caught:
+        run_dashboard(open_home(str(home)), port=None)
+    assert told in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_login_without_its_libraries_says_what_to_install(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPULSE_DASHBOARD__LOGIN", "true")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "httpx" else object())
+
+    with pytest.raises(SettingsError, match=r"pip install 'outpulse\[login\]'"):
         run_dashboard(open_home(str(home)), port=None)
