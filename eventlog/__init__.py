@@ -3,7 +3,7 @@
 Streams (`schemas.events.Stream`) are split into partitions; within a partition records have ascending offsets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -67,6 +67,14 @@ class Log(Protocol):
         """Drops records appended before the instant (ms since 1970) and below the offset, if one is given.
 
         Returns how many. Offsets are never reused.
+        """
+        ...
+
+    def rewrite(self, stream: str, partition: int, change: Callable[[Stored], bytes | None]) -> int:
+        """Erases what somebody may ask to have erased: `change` gives a record's new bytes, or None to leave it.
+
+        Key, offset and time stay, so nothing is read or appended twice. Returns how many were changed. Afterwards no file of
+        the partition holds the old bytes, nor those of records that were dropped before; what is cut off is done again whole.
         """
         ...
 

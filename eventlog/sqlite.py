@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,11 +17,14 @@ from typing import Final, NamedTuple
 import xxhash
 
 from eventlog import MAX_READ_BYTES, Record, Stored
+from eventlog.erasing import erase_free_pages, truncate_wal
 from schemas.events import Stream
 from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
 _SLICE: Final = 5_000
+_PAGE_RECORDS: Final = 256
+"""More records than a page of 4 KiB holds."""
 _WHOLE: Final = frozenset({Stream.CONTROL, Stream.FEEDBACK})
 """Streams that are never split: what holds of them hangs on the order of all their records."""
 _SCHEMA: Final = """
@@ -153,6 +156,42 @@ class SqliteLog:
             while dropped_now := _drop_slice(connection, older_than_ms, below):
                 dropped += dropped_now
             return dropped
+
+    def rewrite(self, stream: str, partition: int, change: Callable[[Stored], bytes | None]) -> int:
+        """Erases in place, some thousand records a transaction; see `eventlog.Log`."""
+        changed, offset = 0, 1
+        while records := self.read(stream, partition, offset, _SLICE):
+            offset = records[-1].offset + 1
+            made = [(value, record.offset) for record in records if (value := change(record)) is not None]
+            changed += len(made)
+            if made:
+                with self._erasing(stream, partition) as connection:
+                    connection.executemany("UPDATE records SET value = ? WHERE offset = ?", made)
+        with self._erasing(stream, partition) as connection:  # the oldest page still has what was dropped before it
+            oldest = connection.execute("SELECT * FROM records ORDER BY offset LIMIT ?", (_PAGE_RECORDS,)).fetchall()
+            connection.executemany("DELETE FROM records WHERE offset = ?", [row[:1] for row in oldest])
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", oldest)
+        with _as_log_error(f"cannot erase from the {stream} log in {self._folder}"):
+            erase_free_pages(connection)
+            truncate_wal(connection)
+        return changed
+
+    @contextmanager
+    def _erasing(self, stream: str, partition: int) -> Iterator[sqlite3.Connection]:
+        """A transaction in which what is replaced or deleted becomes zeros in the file."""
+        with _as_log_error(f"cannot erase from the {stream} log in {self._folder}"):
+            connection = self._connection(stream, partition)
+            connection.execute("PRAGMA secure_delete=ON")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                connection.execute("PRAGMA secure_delete=OFF")  # else retention would write all that it drops once more
 
     def close(self) -> None:
         """Closes every connection that any thread opened."""

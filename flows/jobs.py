@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from eventlog.erasing import truncate_wal
+
 
 class Job(msgspec.Struct, frozen=True):
     """`verb` with its arguments; `state` is waiting, running, done or failed, `result` its outcome or one line of error."""
@@ -29,16 +31,20 @@ class Jobs:
         home.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(home / "jobs.sqlite", timeout=30, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA secure_delete=ON")  # a job may name somebody who is to be forgotten
         self._connection.execute("""CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY AUTOINCREMENT,
             verb TEXT NOT NULL, args BLOB NOT NULL, state TEXT NOT NULL, result TEXT, put_at REAL NOT NULL)""")
 
     def put(self, verb: str, **args: Any) -> Job:  # noqa: ANN401 - arguments of any verb, as JSON
         """Adds a job."""
+        return self._added(verb, args, "waiting")
+
+    def _added(self, verb: str, args: dict[str, Any], state: str) -> Job:
         cursor = self._connection.execute(
-            "INSERT INTO jobs (verb, args, state, put_at) VALUES (?, ?, 'waiting', ?)",
-            (verb, msgspec.json.encode(args), time.time()),
+            "INSERT INTO jobs (verb, args, state, put_at) VALUES (?, ?, ?, ?)",
+            (verb, msgspec.json.encode(args), state, time.time()),
         )
-        return Job(int(cursor.lastrowid or 0), verb, args)
+        return Job(int(cursor.lastrowid or 0), verb, args, state)
 
     def open_jobs(self) -> list[Job]:
         """Waiting jobs, and running ones that a crash has left, oldest first."""
@@ -65,6 +71,19 @@ class Jobs:
         self._connection.execute(
             "DELETE FROM jobs WHERE state IN ('done', 'failed') AND put_at < ? AND id <> ?", (now - 86_400, job.id)
         )
+
+    def hold(self, verb: str, **args: Any) -> Job:  # noqa: ANN401 - as for `put`
+        """Notes for the verb itself what it has begun; no writer takes it, and it stays until it is marked done."""
+        return self._added(f"held {verb}", args, "held")
+
+    def held(self, verb: str) -> list[Job]:
+        """What calls of a verb have begun and not ended, oldest first."""
+        query = "SELECT id, verb, args, state, result FROM jobs WHERE state = 'held' AND verb = ? ORDER BY id"
+        return [_job(row) for row in self._connection.execute(query, (f"held {verb}",)).fetchall()]
+
+    def erase(self) -> None:
+        """Lets go of every byte of what finished jobs were asked."""
+        truncate_wal(self._connection)
 
     def close(self) -> None:
         """Closes the list."""

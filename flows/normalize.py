@@ -21,7 +21,7 @@ from eventlog import Log, Record, Stored
 from schemas.events import Event, LoggedEvent, Origin, RawRequest, Reply, Stream
 from schemas.failures import DeadLetter
 from schemas.identity import event_key, reply_key
-from schemas.rawrecords import unpack
+from schemas.rawrecords import ERASED, unpack
 
 CONSUMER: Final = "normalize"
 _ENCODE = msgspec.json.Encoder().encode
@@ -63,6 +63,8 @@ def normalize(batch: RawBatch, adapters: Mapping[str, Adapter] = REGISTRY) -> No
 
 
 def _parse(record: Stored, adapters: Mapping[str, Adapter]) -> tuple[RawRequest | None, Parsed]:
+    if record.value == ERASED:
+        return None, Parsed()
     try:
         request = unpack(record.value)
     except (msgspec.DecodeError, ValueError) as error:

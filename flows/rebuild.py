@@ -16,7 +16,7 @@ from eventlog import Log, Stored
 from features.columns import Decoder
 from flows.normalize import Normalized, RawBatch, normalize
 from schemas.events import LoggedEvent, Stream
-from schemas.rawrecords import unpack
+from schemas.rawrecords import ERASED, unpack
 from sinks.lake import Lake
 from sinks.store import FACT_COLUMNS
 
@@ -28,7 +28,10 @@ def _batches(log: Log, partition: int, since: str | None) -> Iterator[RawBatch]:
     offset = 1
     while records := log.read(Stream.RAW, partition, offset, _RECORDS):
         offset = records[-1].offset + 1
-        chosen = [r for r in records if since is None or _received_at(r) >= since]
+        there = [
+            r for r in records if r.value != ERASED
+        ]  # what came of an erased request stays, as that of an expired one
+        chosen = [r for r in there if since is None or _received_at(r) >= since]
         if chosen:
             yield RawBatch(partition, chosen)
 

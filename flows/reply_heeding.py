@@ -165,7 +165,7 @@ class Heeding:
 
     def _forget(self, said: Feedback, place: int, moment: datetime, made: Made) -> None:
         self._shelf.forget([said.event_id], place)
-        self._state.forget(said.event_id)
+        self._state.forget(said.event_id, said.new_value)
         self._tell_learnt("what was learnt before, without somebody who is forgotten", moment, place, made)
 
     def _note_agreement(self, *, agreed: bool, place: int, moment: datetime, made: Made) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
+from eventlog.erasing import truncate_wal
+from features.forgetting import Forgetting, anonym, anonymous_address
 from schemas.events import Event, Reply
 from schemas.tables import ResponseIntelligence
 
@@ -74,6 +76,7 @@ class ReplyState:
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("PRAGMA secure_delete=ON")  # forgotten words must be gone from the file
         self._db.executescript(_SCHEMA)
+        self._has_erased = False
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -85,6 +88,8 @@ class ReplyState:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+        if self._has_erased:
+            self._has_erased = not truncate_wal(self._db)
 
     def positions(self) -> dict[str, int]:
         """Where each source goes on."""
@@ -219,16 +224,73 @@ class ReplyState:
         rows = self._db.execute(query, (contact_id or "", (address or contact_id or "").strip().lower())).fetchall()
         return [str(row[0]) for row in rows]
 
-    def forget(self, event_id: str) -> None:
-        """Erases the words of a reply; that it came stays."""
+    def forget(self, event_id: str, token: str) -> None:
+        """Erases the words of a reply and who wrote it; that it came stays, under a name made of `token`."""
+        self._has_erased = True
         self._db.execute("DELETE FROM replies WHERE event_id = ?", (event_id,))
-        self._db.execute("UPDATE events SET words = '', reading = NULL WHERE event_id = ?", (event_id,))
         self._db.execute("DELETE FROM asks WHERE key IN (SELECT key FROM events WHERE event_id = ?)", (event_id,))
+        query = "SELECT key, event FROM events WHERE event_id = ?"
+        for key, raw in self._db.execute(query, (event_id,)).fetchall():
+            event = _anonymous(_EVENT(raw), token)
+            self._db.execute(
+                """UPDATE OR REPLACE events SET key = ?, person = ?, contact_id = ?, event = ?, words = '', reading = NULL
+                WHERE key = ?""",
+                (event_name(event), person_of(event), event.contact_id, _PACK(event), key),
+            )
+            self._db.execute("UPDATE OR REPLACE judged SET key = ? WHERE key = ?", (event_name(event), key))
+            self._db.execute("DELETE FROM meta WHERE name = ?", (f"checked {key}",))
+
+    def take_out(self, forgetting: Forgetting) -> int:
+        """Takes a person out of what others wrote; how many rows that changed. In a transaction of its own."""
+        with self.transaction():
+            self._has_erased = True
+            return self._take_out_of_words(forgetting) + self._take_out_of_replies(forgetting)
+
+    def _take_out_of_words(self, forgetting: Forgetting) -> int:
+        changed = 0
+        rows = self._db.execute("SELECT key, event, reading, words FROM events").fetchall()
+        for key, raw, reading, words in rows:
+            event = _EVENT(raw)
+            row = _ROW(reading) if reading else None
+            told = forgetting.text(row.extracted) if row and row.extracted else None
+            made = (
+                _PACK(forgetting.event(event)) if forgetting.may_concern(raw) else raw,
+                _PACK(msgspec.structs.replace(row, extracted=told)) if row and told != row.extracted else reading,
+                forgetting.text(words) if words else words,
+            )
+            if made != (raw, reading, words):
+                changed += 1
+                self._db.execute("UPDATE events SET event = ?, reading = ?, words = ? WHERE key = ?", (*made, key))
+        return changed
+
+    def _take_out_of_replies(self, forgetting: Forgetting) -> int:
+        changed = 0
+        for key, raw in self._db.execute("SELECT key, reply FROM replies").fetchall():
+            plain = zlib.decompress(raw)
+            if not forgetting.may_concern(plain):
+                continue
+            made = _PACK(forgetting.reply(_REPLY(plain)))
+            if made != plain:
+                changed += 1
+                self._db.execute("UPDATE replies SET reply = ? WHERE key = ?", (zlib.compress(made, 1), key))
+        return changed
 
     def close(self) -> None:
         """Closes the file."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+
+
+def _anonymous(event: Event, token: str) -> Event:
+    """An event of somebody who was forgotten; what the guard counts of it stays."""
+    return msgspec.structs.replace(
+        event,
+        contact_id=anonym(token),
+        recipient=anonymous_address(event.recipient, token) if event.recipient else None,
+        url=None,
+        reason=None,
+        attributes=None,
+    )
 
 
 def _fits(reply: Reply, event: Event) -> bool:

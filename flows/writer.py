@@ -19,6 +19,7 @@ from eventlog import Log
 from features.dedupe import SeenFacts
 from flows.delivery import DecodeWork, LandBatch
 from flows.files import EVENT_BYTES, EventFile
+from flows.forgetting import forget
 from flows.inbox import LogInbox, source_name
 from flows.jobs import Job, Jobs
 from flows.normalize import CONSUMER
@@ -321,4 +322,6 @@ def do_in_lake(
         if log is None:
             raise OutpulseError("a rebuild needs the log")
         return rebuild(lake, log, args.get("since"), adapters)
-    raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, import, rebuild")
+    if verb == "forget":
+        return forget(lake, log, args["person"], adapters)
+    raise OutpulseError(f"unknown job {verb!r}; valid are replay, maintain, sql, import, rebuild, forget")

@@ -355,8 +355,14 @@ def check(home: Home, watch: bool, as_json: bool) -> int:  # noqa: FBT001 - flag
 
 
 @verb("maintain")
-def maintain(home: Home) -> int:
-    """Compact the lake, expire snapshots and what retention lets go of the log."""
+@click.option("--forget", metavar="CONTACT", help="Erase a person (contact id or address) from log, lake and models.")
+@who_option
+def maintain(home: Home, forget: str | None, by: str | None) -> int:
+    """Compact the lake, expire snapshots and what retention lets go of the log; or forget a person."""
+    if forget is not None:
+        from outpulse.forgetting import run_forget
+
+        return run_forget(home, forget, by=by)
     from outpulse.parts import run_maintain
 
     return run_maintain(home)

@@ -20,7 +20,7 @@ from outpulse.replying import Lines, reply_input, size_of
 from schemas.events import Feedback, Lesson, Reply, Stream
 from schemas.failures import LakeError, LakeLocked, SettingsError
 from schemas.instants import from_datetime, now
-from schemas.labels import EXTRACTED, FORGET, LABELS, LESSONS, MODEL, label_of, value_of
+from schemas.labels import EXTRACTED, LABELS, LESSONS, MODEL, label_of, value_of
 
 _LESSONS: Final = 100
 """Labelled replies a record: one version of the model each."""
@@ -87,29 +87,6 @@ def _said(lessons: Sequence[Lesson], by: str, moment: str) -> Feedback:
     )
 
 
-def forget_person(home: Home, contact_id: str | None, address: str | None, *, by: str | None = None) -> int:
-    """Erases the words of a person's replies from the flow's memory and from what the models learnt; how many replies.
-
-    Older versions of the model are gone with them: they hold the same words. The log and the lake are others' business.
-    """
-    from flows.reply_models import FOLDER
-    from flows.reply_state import NAME as STATE
-    from flows.reply_state import ReplyState
-
-    if not (home.path / FOLDER / STATE).exists():
-        return 0
-    with closing(ReplyState(home.path / FOLDER)) as state:
-        events = state.events_of(contact_id, address)
-    who, moment = by or user_name(), now()
-    said = [
-        Feedback(id=f"forget {name}", event_id=name, field=FORGET, new_value="", given_by=who, given_at=moment)
-        for name in events
-    ]
-    if said:
-        teach(home, said)
-    return len(said)
-
-
 def teach(home: Home, said: Sequence[Feedback]) -> str:
     """Appends feedback and returns the version of the model once it was heeded and SQL shows it.
 
@@ -119,14 +96,14 @@ def teach(home: Home, said: Sequence[Feedback]) -> str:
     with closing(log):
         records = [Record(one.id.encode(), msgspec.json.encode(one)) for one in said]
         offsets = [log.append(Stream.FEEDBACK, [record])[0] for record in records]  # a record may hold megabytes
-        _await_heeding(home, log, max(offsets))
-        _await_landing(home, log)
+        await_heeding(home, log, max(offsets))
+        await_landing(home, log)
     from flows.reply_models import active_model
 
     return active_model(home.path)[1]
 
 
-def _await_heeding(home: Home, log: Log, offset: int) -> None:
+def await_heeding(home: Home, log: Log, offset: int) -> None:
     """Returns when the replies flow has read feedback up to an offset."""
     from flows.reply_lock import is_running
     from flows.run import run_flows
@@ -142,7 +119,7 @@ def _await_heeding(home: Home, log: Log, offset: int) -> None:
         time.sleep(0.1)
 
 
-def _await_landing(home: Home, log: Log) -> None:
+def await_landing(home: Home, log: Log) -> None:
     """Returns when the lake holds the results that there are now."""
     from flows.delivery import run_plainly
     from flows.inbox import LogInbox, source_name

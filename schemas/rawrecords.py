@@ -10,6 +10,8 @@ from schemas.events import RawRequest
 
 _PLAIN: Final = b"\x00"
 _ZSTD: Final = b"\x01"
+ERASED: Final = b"\x02"
+"""The whole record of a request that was erased at the wish of a person in it: it holds nothing, and its facts stay."""
 _COMPRESS_FROM: Final = 1024
 """Bytes: smaller records gain nothing worth the time."""
 _LARGEST: Final = 256 * 2**20

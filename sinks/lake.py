@@ -86,6 +86,11 @@ class Lake:
         self._derived_at = time.monotonic()
 
     @property
+    def home(self) -> Path:
+        """The home that the lake is in."""
+        return self._home
+
+    @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The writer's connection, for upkeep in the same thread."""
         return self._connection

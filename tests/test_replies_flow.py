@@ -23,9 +23,7 @@ from flows.reply_models import active_model
 from flows.run import run_flows
 from gateway.feedback import read as read_feedback
 from gateway.posted import read as read_posted
-from outpulse.home import open_home
 from outpulse.settings import LlmSettings, RepliesSettings, Settings
-from outpulse.teaching import forget_person
 from schemas.events import Command, CommandAction, Feedback, Stream
 from schemas.failures import HomeError
 from tests.lakes import differences, rows, tables
@@ -251,7 +249,7 @@ def test_a_person_who_is_forgotten_is_erased_from_what_the_model_learnt(home: Pa
     work(home)
     post(home, [], [said(0, "referral")])
     work(home)
-    assert forget_person(open_home(str(home)), "c0", None) == 1
+    assert run("maintain", "--forget", "c0", "--home", str(home)).returncode == 0
 
     files = [path.read_bytes() for path in (home / "models").iterdir() if path.is_file()]
     assert not any(b"Zanzibar" in content for content in files)

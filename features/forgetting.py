@@ -1,0 +1,281 @@
+"""Who is forgotten, and what is left of what was known about them: events, words and rows without the person.
+
+A person is known by contact ids and addresses. Each gets another name, drawn at random once and kept nowhere, so that nobody
+finds the way back; what is counted (kinds, times, campaigns, the domain written to, readings) stays as it is.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+
+from schemas.events import Event, Kind, Reply
+from schemas.identifiers import uuid7_of
+from schemas.instants import to_epoch_ms
+from schemas.labels import LABELS
+
+_KEPT: Final = frozenset({
+    "bounce_family", "duration", "duration_minutes", "experiment_id", "in_reply_to", "meeting_duration", "meeting_id",
+    "meeting_type", "minutes", "original_message_id", "references", "report", "scheduled_at", "scheduled_datetime",
+    "scheduled_for", "start_time", "starts_at", "type",
+})  # fmt: skip
+"""Attributes of a person's events that stay: figures and links between messages hang on them."""
+_WHO: Final = ("from", "sent_to")
+_IPV4: Final = re.compile(r"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}")
+_TELLING: Final = 8
+"""Characters from which a contact id is looked for in running text; a shorter one only where it stands as a value."""
+_BEFORE: Final = r"(?:(?<![\w.%+\-])|(?<=%[0-9A-Fa-f]{2})|(?<==[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
+"""Where an address begins, in plain text, URLs, quoted-printable and JSON."""
+_AFTER: Final = r"(?![\w\-]|\.\w)"
+_BLANK: Final[Mapping[str, Mapping[str, Any]]] = {
+    "replies": {"text": "", "subject": None, "headers": None},
+    "readings": {"extracted": None},
+    "response_intelligence": {"extracted": None, "response_text": None},
+    "contacts": {
+        "recipient": None, "timezone": None, "account_id": None, "account_value": None, "attributes": None,
+    },
+}  # fmt: skip
+"""What goes of a row that is about the person."""
+
+Row = dict[str, Any]
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is to be forgotten: all names, addresses in lower case.
+
+    `replies` are the ids of their replies' events, `deliveries` the delivery ids that are theirs alone. `token` is random.
+    """
+
+    token: str
+    contacts: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    replies: tuple[str, ...] = ()
+    deliveries: tuple[str, ...] = ()
+
+
+class Forgetting:
+    """Takes a person out of events, replies and rows; what is not about the person comes back as it is."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self._contacts = {name: f"{anonym(person.token)}-{place}" for place, name in enumerate(person.contacts)}
+        self._addresses = {
+            name: anonymous_address(name, f"{person.token}-{place}") for place, name in enumerate(person.addresses)
+        }
+        self._replies = frozenset(person.replies)
+        self._deliveries = frozenset(person.deliveries)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """The person's names in running text, each in a group of its own."""
+        forms = [_form_of_address(name) for name in self.person.addresses]
+        forms += [_form_of_contact(name) for name in self.person.contacts]
+        return re.compile("|".join(f"({form})" for form in forms), re.IGNORECASE) if forms else None
+
+    @cached_property
+    def _maybe(self) -> re.Pattern[bytes] | None:
+        """What bytes hold that may be about the person: looked for before anything is decoded."""
+        told = [*self.person.contacts, *self.person.replies, *self.person.deliveries]
+        forms = [re.escape(name.encode()) for name in told]
+        forms += [form for name in self.person.addresses for form in _forms_in_bytes(name)]
+        return re.compile(b"|".join(forms), re.IGNORECASE) if forms else None
+
+    @property
+    def needles(self) -> list[str]:
+        """What to look for in lower-case text that may name the person."""
+        forms = [
+            form
+            for name in self.person.addresses
+            for form in (name, name.replace("@", "%40"), name.replace("@", "=40"))
+        ]
+        for name in self.person.contacts:
+            told = name.lower()
+            forms += [told] if len(name) >= _TELLING else [f'"{told}"', f"contact:{told}"]
+        return sorted(set(forms))
+
+    def may_concern(self, raw: bytes) -> bool:
+        """Whether bytes may name the person; never False where plain, URL-coded or JSON text does."""
+        return self._maybe is not None and self._maybe.search(raw) is not None
+
+    def mentions(self, raw: bytes) -> bool:
+        """Whether running text names the person."""
+        return self._pattern is not None and self._pattern.search(raw.decode("utf-8", "replace")) is not None
+
+    def text(self, text: str) -> str:
+        """Running text with other names in the place of the person's."""
+        return text if self._pattern is None else self._pattern.sub(self._other_name, text)
+
+    def _other_name(self, found: re.Match[str]) -> str:
+        names = [*self._addresses.values(), *self._contacts.values()]
+        return names[(found.lastindex or 1) - 1]
+
+    def contact(self, name: str | None) -> str | None:
+        """A contact id, or the other name of it."""
+        return self._contacts.get(name, name) if name is not None else None
+
+    def address(self, name: str | None) -> str | None:
+        """An address, or the other name of it."""
+        return self._addresses.get(name.strip().lower(), name) if name is not None else None
+
+    def renamed(self) -> Mapping[str, str]:
+        """Addresses with their other names."""
+        return self._addresses
+
+    def is_about(self, event: Event) -> bool:
+        """Whether an event happened to the person."""
+        named = (event.recipient, *((event.attributes or {}).get(name) for name in _WHO))
+        return (
+            event.contact_id in self._contacts
+            or any((name or "").strip().lower() in self._addresses for name in named)
+            or event.delivery_id in self._deliveries
+            or (event.kind is Kind.REPLIED and event.event_id in self._replies)
+        )
+
+    def event(self, event: Event) -> Event:
+        """An event that no longer tells whom it happened to."""
+        if not self.is_about(event):
+            return self._cleared(event)
+        told = event.attributes
+        return msgspec.structs.replace(
+            event,
+            contact_id=self.contact(event.contact_id),
+            recipient=self.address(event.recipient),
+            url=self.text(event.url) if event.url else event.url,
+            reason=None if event.kind is Kind.REPLIED or not event.reason else self.text(event.reason),
+            attributes=told and (self._attributes(told) or None),
+        )
+
+    def _cleared(self, event: Event) -> Event:
+        """Somebody else's event in which the person is named."""
+        attributes = event.attributes and {name: self.text(value) for name, value in event.attributes.items()}
+        url, reason = (self.text(one) if one else one for one in (event.url, event.reason))
+        if (url, reason, attributes) == (event.url, event.reason, event.attributes):
+            return event
+        return msgspec.structs.replace(event, url=url, reason=reason, attributes=attributes)
+
+    def _attributes(self, told: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: self.text(value) for name, value in told.items() if name in _KEPT}
+        for name in _WHO:
+            if told.get(name):
+                is_known = told[name].strip().lower() in self._addresses
+                kept[name] = (
+                    str(self.address(told[name])) if is_known else anonymous_address(told[name], self.person.token)
+                )
+        network = _IPV4.fullmatch(told.get("ip", ""))
+        return kept | ({"ip": f"{network[1]}.0"} if network else {})
+
+    def reply(self, reply: Reply) -> Reply:
+        """A reply's words: none, where they are the person's; else with other names in them."""
+        author = (reply.headers or {}).get("from", "")
+        is_theirs = self.mentions(author.encode()) or (reply.recipient or "").lower() in self._addresses
+        if is_theirs or reply.event_id in self._replies:
+            recipient = self.address(reply.recipient)
+            return msgspec.structs.replace(reply, text="", subject=None, headers=None, recipient=recipient)
+        headers = reply.headers and {name: self.text(value) for name, value in reply.headers.items()}
+        subject = self.text(reply.subject) if reply.subject else reply.subject
+        return msgspec.structs.replace(reply, text=self.text(reply.text), subject=subject, headers=headers)
+
+    def row(self, table: str, row: Row) -> Row | None:
+        """A row of a table of the lake, or of the `results` stream; None where nothing is left of it."""
+        if table == "suppressions":
+            return self._suppression(row)
+        if table == "ai_learning_events":
+            row = self._learning(row)
+        made = {name: self._value(name, value, row) for name, value in row.items()}
+        if self._is_of_person(row):
+            blank = _BLANK.get(table, {})
+            made |= {name: blank[name] for name in blank if row.get(name) is not None}
+            if table == "feedback" and row.get("field") not in LABELS:
+                made |= {"new_value": "", "old_value": None}
+        if table in {"readings", "response_intelligence"} and made.get("recipient") != row.get("recipient"):
+            made["id"] = _id_of_reading(made)
+        return made
+
+    def _value(self, name: str, value: Any, row: Row) -> Any:  # noqa: ANN401 - of any column
+        if isinstance(value, bytes):
+            return b"" if self.mentions(value) else value
+        if not isinstance(value, str):
+            return value
+        if name == "contact_id" or (name == "scope_value" and row.get("scope_kind") == "contact"):
+            return self.contact(value)
+        if name == "recipient" or (name == "scope_value" and row.get("scope_kind") == "recipient"):
+            return self.address(value)
+        return self.text(value)
+
+    def _is_of_person(self, row: Row) -> bool:
+        recipient = row.get("recipient")
+        return (
+            row.get("contact_id") in self._contacts
+            or (isinstance(recipient, str) and recipient.strip().lower() in self._addresses)
+            or row.get("event_id") in self._replies
+        )
+
+    def _suppression(self, row: Row) -> Row | None:
+        """A suppression stays by its address alone, and names no event that would lead to what is left."""
+        if not self._is_of_person(row):
+            return row
+        if row.get("recipient") is None and self._addresses:
+            return None  # the addresses are suppressed
+        contact = row.get("contact_id") if row.get("recipient") is None else None
+        return row | {"contact_id": contact, "event_id": None}
+
+    def _learning(self, row: Row) -> Row:
+        """What was learnt from a person's reply, without what was said of names and addresses in it."""
+        try:
+            told = msgspec.json.decode(row.get("event_context") or "{}")
+        except msgspec.DecodeError:
+            return row
+        if not isinstance(told, dict) or told.get("event_id") not in self._replies or told.get("field") in LABELS:
+            return row
+        context = msgspec.json.encode({name: told[name] for name in ("event_id", "field") if name in told}).decode()
+        return row | {"event_context": context, "learning_insight": f"{told.get('field')} was corrected"}
+
+
+def anonym(token: str) -> str:
+    """The name of somebody who was forgotten."""
+    return f"forgotten-{token}"
+
+
+def anonymous_address(address: str, token: str) -> str:
+    """An address that belongs to nobody, in the domain of another: figures are counted by domain."""
+    name, at, domain = address.strip().lower().rpartition("@")
+    return f"{anonym(token)}@{domain}" if at and name else anonym(token)
+
+
+def _forms_in_bytes(address: str) -> list[bytes]:
+    name, at, domain = address.rpartition("@")
+    if not at:
+        return [re.escape(address.encode())]
+    coded = rb"(?:@|%40|=40|\\u0040)"
+    return [_coded(name).encode() + coded + re.escape(domain.encode())]
+
+
+def _form_of_address(address: str) -> str:
+    name, at, domain = address.rpartition("@")
+    if not at:
+        return (
+            rf"(?<!\w){re.escape(address)}(?!\w)" if len(address) >= _TELLING else rf'(?<="){re.escape(address)}(?=")'
+        )
+    return rf"{_BEFORE}{_coded(name)}(?:@|%40|=40|\\u0040){re.escape(domain)}{_AFTER}"
+
+
+def _coded(name: str) -> str:
+    return re.escape(name).replace(r"\+", r"(?:\+|%2B)")
+
+
+def _form_of_contact(name: str) -> str:
+    told = re.escape(name)
+    if len(name) >= _TELLING:
+        return rf"(?<![\w\-]){told}(?![\w\-])"
+    return rf'(?<="){told}(?=")|(?<=contact:){told}(?![\w\-])'
+
+
+def _id_of_reading(row: Row) -> Any:  # noqa: ANN401 - text or UUID, as it was
+    moment = row["created_at"]
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    key = "\x1f".join(("reply", row.get("provider") or "", row["event_id"], row.get("recipient") or ""))
+    return str(uuid7_of(to_epoch_ms(moment), key))
