@@ -8,6 +8,8 @@ import sqlite3
 import time
 import zlib
 from contextlib import closing, redirect_stderr, redirect_stdout
+from email import message_from_bytes
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,16 @@ def history() -> list[dict[str, Any]]:
     return found
 
 
+def mail(author: str, answered: str, words: str) -> bytes:
+    """A mail that answers a message, its text in base64."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = author, "Ida <ida@out.example>", "Re: Hello"
+    made["Date"], made["Message-ID"] = "Mon, 05 Jan 2026 11:00:00 +0000", f"<answer-{answered}@mail.example>"
+    made["In-Reply-To"] = f"<{answered}@out.example>"
+    made.set_content(words, cte="base64")
+    return made.as_bytes()
+
+
 def fill(home: Path) -> None:
     """Events, replies, corrections, lessons, dead letters, decisions, imports, and raw requests about all."""
     about = {"contact_id": CONTACT, "recipient": ADDRESS}
@@ -91,6 +103,15 @@ def fill(home: Path) -> None:
         request = RawRequest(
             provider="sendgrid", method="POST", url="/webhooks/sendgrid", received_at="2026-01-05T10:00:30.000Z", headers={},
             body=content,
+        )  # fmt: skip
+        log.append(Stream.RAW, [Record(None, pack(request))])
+    for author, answered, words in (
+        (f"Zoe Pfiffig <{ADDRESS.title()}>", "m3", WORDS),
+        ("Otto <other5@firm.example>", "m6", f"Fine with me. But write to {ADDRESS} too."),
+    ):
+        request = RawRequest(
+            provider="mailbox", method="FETCH", url="/mailbox/a/1/1", received_at="2026-01-05T11:00:30.000Z", headers={},
+            body=mail(author, answered, words), inbound=True,
         )  # fmt: skip
         log.append(Stream.RAW, [Record(None, pack(request))])
     log.append(Stream.EVENTS, [Record(None, f'{{"event_id": 7, "recipient": "{ADDRESS}"}}'.encode())])
@@ -148,7 +169,10 @@ def holding(home: Path) -> dict[str, set[str]]:
 
 def unpacked(value: bytes) -> bytes:
     try:
-        return unpack(value).body
+        request = unpack(value)
+        text = message_from_bytes(request.body).get_payload(decode=True) if request.inbound else b""
+        assert isinstance(text, bytes)
+        return request.body + text
     except (ValueError, msgspec.DecodeError):
         return value
 
@@ -218,6 +242,8 @@ def test_others_keep_their_words_names_and_replies(known: Path) -> None:
         ("What does it cost?",)
     ]
     (text,) = rows(known, "SELECT response_text FROM response_intelligence WHERE event_id = 'r3'")[0]
+    query = "SELECT response_text FROM response_intelligence WHERE recipient = 'other5@firm.example'"
+    assert re.search(r"But write to forgotten-[0-9a-f]+-0@firm\.example too", rows(known, query)[0][0])
     assert re.fullmatch(r"No\. Ask forgotten-[0-9a-f]+-0@firm\.example instead, she knows", text)
 
 
@@ -253,7 +279,7 @@ def test_the_log_read_again_into_a_fresh_lake_knows_no_person_and_the_same_figur
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.8, 1.3, 2.0, 3.0, 5.0])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.3, 3.0])
 def test_killed_in_the_middle_and_called_again_it_is_complete(known: Path, seconds: float) -> None:
     figures = tables(known, FIGURES)
     process = start("maintain", "--forget", CONTACT, "--home", str(known))
