@@ -34,9 +34,9 @@ types: install ## mypy, strict
 	$(BIN)/mypy
 
 tests: install ## pytest, in three processes that share the files
-	@rm -rf .shards && mkdir -p .shards; \
+	@rm -rf .shards && mkdir -p .shards/claims; \
 	for shard in 0 1 2; do \
-		OUTPULSE_TEST_SHARD=$$shard/3 $(BIN)/python -m pytest -q -p no:cacheprovider > .shards/$$shard.log 2>&1 & \
+		OUTPULSE_TEST_CLAIMS=$(CURDIR)/.shards/claims $(BIN)/python -m pytest -q -p no:cacheprovider > .shards/$$shard.log 2>&1 & \
 		running="$$running $$!"; \
 	done; \
 	failed=0; for one in $$running; do wait $$one || failed=1; done; \

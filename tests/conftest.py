@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -19,19 +21,35 @@ for _name, _examples in (("local", 12), ("ci", 30)):
     )
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-_TESTS = Path(__file__).parent
+
+_LONG: Final = ("forgetting", "crash", "replies_flow", "dashboard_pages", "guard_flow", "guard", "bad_input", "alerts")
+"""Files that take minutes come first, so that no process is left alone with one at the end."""
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """With OUTPULSE_TEST_SHARD=i/n only every n-th file is collected: `make tests` runs n processes side by side.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take minutes first."""
+    ranks = {f"test_{name}.py": rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """With OUTPULSE_TEST_CLAIMS (a folder) a file runs in the process that claims it first: `make tests` runs three.
 
     pytest-xdist refuses these tests: names of cases hold signatures that each process makes anew.
     """
-    shard = os.environ.get("OUTPULSE_TEST_SHARD")
-    if not shard or collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
-        return None
-    mine, many = map(int, shard.split("/"))
-    return sorted(path.name for path in _TESTS.glob("test_*.py")).index(collection_path.name) % many != mine or None
+    folder = os.environ.get("OUTPULSE_TEST_CLAIMS")
+    return None if not folder or _claims(Path(folder) / item.path.name) else True
+
+
+@cache
+def _claims(place: Path) -> bool:
+    """Whether this process is the first to claim a file."""
+    try:
+        place.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 @pytest.fixture(autouse=True)
