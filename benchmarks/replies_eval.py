@@ -1,8 +1,8 @@
 """How well the shipped model understands labelled replies: figures, a table for docs/replies.md, the confusion matrix.
 
-    python -m benchmarks.replies_eval [--authors tu] [--picture docs/replies_confusion.svg]
+    python -m benchmarks.replies_eval [--authors tuvw] [--picture docs/replies_confusion.svg]
 
-The authors t and u wrote the frozen test split: no weight, threshold or phrase was chosen by it.
+The authors t to w wrote the frozen test split: no weight, threshold or phrase was chosen by it.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def picture(found: Scores) -> str:
 def main() -> None:
     """Prints the figures and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--authors", default="tu")
+    parser.add_argument("--authors", default="tuvw")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     rows = corpus(options.authors)
