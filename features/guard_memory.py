@@ -151,6 +151,7 @@ class Deliveries:
         self._keys = int(self._keys_of.sum())
         self._rows = HashRows()
         self._rows.put(arrays["keys"], arrays["rows"])
+        self._grow(1)  # there is always a row to look at
 
     def room(self, arrived: Arrived) -> int:
         """How many of the events may be taken in before older deliveries have to be forgotten."""

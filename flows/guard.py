@@ -31,7 +31,7 @@ from features.guard_counts import NEEDED
 from features.guard_state import dump, load
 from flows.guard_commands import Outcome, decided, measured_row, suppressions
 from flows.guard_feed import OWN, GuardBatch, of_events
-from flows.guard_heeding import Heeded, Heedings, heed
+from flows.guard_heeding import Heeded, Heedings, command_of, heed
 from schemas.events import Command, Stream
 
 NAME: Final = OWN
@@ -80,7 +80,9 @@ class WatchEvents:
     def __call__(self, batch: GuardBatch) -> Verdicts:
         """Watches one batch."""
         for record in batch.commands:
-            heed(self.guard, record.value)
+            command = command_of(record.value)
+            if command is not None:
+                heed(self.guard, command)
         if not batch.events:
             return Verdicts((), (), batch.positions)
         lines = pa.array([record.value for record in batch.events], pa.binary())

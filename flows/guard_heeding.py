@@ -16,7 +16,7 @@ from control.commands import is_probation, read_command
 from control.scopes import scope_of
 from features.guard import Guard
 from features.guard_counts import SCOPE_KINDS
-from schemas.events import CommandAction
+from schemas.events import Command, CommandAction
 from schemas.failures import BadEvent
 
 NAME: Final = "heeded.jsonl"
@@ -32,14 +32,17 @@ class Heeded(msgspec.Struct, frozen=True):
 _DECODE: Final = msgspec.json.Decoder(Heeded).decode
 
 
-def heed(guard: Guard, raw: bytes) -> bool:
-    """Has a guard heed a person's command; False for one that is no command about a scope that guards watch."""
+def command_of(raw: bytes) -> Command | None:
+    """A person's command about a scope that guards watch; None for any other record."""
     try:
         command = read_command(raw)
     except BadEvent:
-        return False
-    if command.scope_kind not in SCOPE_KINDS:
-        return False
+        return None
+    return command if command.scope_kind in SCOPE_KINDS else None
+
+
+def heed(guard: Guard, command: Command) -> None:
+    """Has a guard heed a person's command about a scope."""
     values = scope_of(command.scope_kind, command.scope_value).values
     if command.action is CommandAction.PAUSE:
         guard.stop(command.scope_kind, values)
@@ -49,7 +52,6 @@ def heed(guard: Guard, raw: bytes) -> bool:
         guard.leave(command.scope_kind, values)
     elif command.action is CommandAction.RESUME:
         guard.resume(command.scope_kind, values)
-    return True
 
 
 class Heedings:

@@ -18,6 +18,7 @@ from bytewax.outputs import Sink
 from control.commands import record_of
 from eventlog import Log, Record, Stored
 from features.replies.cleaning import clean
+from flows.guard_heeding import command_of
 from flows.reply_feed import ReplyBatch
 from flows.reply_guard import ReplyGuard, is_hostile, is_judged
 from flows.reply_heeding import Heeding, Made
@@ -76,8 +77,7 @@ class ReplyStep:
                 elif stream is Stream.CONTROL:
                     self._read(waiting, made)
                     waiting = []
-                    if self._guard.heed(record.value):
-                        self._state.note_heeded(record.value)
+                    self._heed(record.value)
                 elif stream is Stream.REPLIES:
                     waiting += self._with_words(self._completed(record))
                 elif place in events:
@@ -158,6 +158,14 @@ class ReplyStep:
         poor = {place: event for place, event in found.items() if _lacks_something(event)}
         answered = self._messages.of(list(poor.values())) if poor else []
         return found | {p: _with_message(e, m) for (p, e), m in zip(poor.items(), answered, strict=True) if m}
+
+    def _heed(self, raw: bytes) -> None:
+        """Has the guard heed a person's command, which is kept, also while the rule is off, without the person's words."""
+        command = command_of(raw)
+        if command is not None:
+            wordless = msgspec.json.encode(msgspec.structs.replace(command, why=""))
+            self._state.note_heeded(wordless)
+            self._guard.heed(wordless)
 
     def _read(self, pairs: Sequence[Pair], made: Made) -> None:
         """Understands replies and notes what follows."""

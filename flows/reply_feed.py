@@ -41,10 +41,14 @@ class ReplyFeed:
     ) -> None:
         self._log = log
         self._parts = [(stream, p) for stream in _STREAMS for p in range(log.partitions(stream))]
-        self._next = {part: positions.get(source_of(*part), 1) for part in self._parts}
+        self._next = {part: positions.get(source_of(*part), self._start(part, positions)) for part in self._parts}
         self._stopped = stopped
         self._follow = follow
         self._most = most
+
+    def _start(self, part: tuple[Stream, int], positions: Mapping[str, int]) -> int:
+        """Where a source without a position begins; commands from before a home's replies flow heeded any do not count."""
+        return self._log.end(*part) if positions and part[0] is Stream.CONTROL else 1
 
     def take(self) -> ReplyBatch | None:
         """The next batch, or None when nothing waits.

@@ -18,7 +18,7 @@ from features.guard import Guard
 from features.guard_admission import Admission
 from features.guard_counts import NEEDED
 from flows.guard_commands import Outcome, decided
-from flows.guard_heeding import heed
+from flows.guard_heeding import command_of, heed
 from flows.guard_rules import rules_of, specials_of
 from outpulse.settings import GuardSettings
 from schemas.events import Channel, Event, Kind
@@ -61,9 +61,11 @@ class ReplyGuard:
                 self.heed(one)
         self.judge(waiting)
 
-    def heed(self, command: bytes) -> bool:
-        """Heeds a person's command; False where it is none about a scope that is watched."""
-        return self._guard is not None and heed(self._guard, command)
+    def heed(self, command: bytes) -> None:
+        """Heeds a person's command about a scope."""
+        said = command_of(command)
+        if said is not None and self._guard is not None:
+            heed(self._guard, said)
 
     def judge(self, replies: Sequence[tuple[Event, bool]]) -> list[Outcome]:
         """What follows from replies, each an event and whether it is hostile."""

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import msgspec
 
 from eventlog import Log, Record
@@ -24,11 +25,12 @@ from outpulse.querying import ensure_lake
 from schemas.events import ResultRow, Stream
 from schemas.failures import LakeError, LakeLocked
 from schemas.records import DataQualityRow
-from sinks.attach import connect, writer_pid
-from sinks.quality.telling import Failing, failing_before, tellings
+from sinks.attach import connect, in_one_line, writer_pid
+from sinks.quality.telling import Failing, failing_after, failing_before, tellings
 
 DOCS: Final = Path("quality") / "docs"
 """Where in a home the Data Docs are."""
+_FAILING: Final = Path("quality") / "failing.json"
 _FIRST_SECONDS: Final = 60.0
 """After `up` has started its parts the first check waits so long: what waits in the log comes first."""
 _NICE: Final = 15
@@ -82,12 +84,14 @@ def _check_beside(home: Home, stopping: threading.Event) -> None:
 
 def _publish(home: Home, rows: Sequence[DataQualityRow]) -> None:
     """Appends outcomes and alerts, and sees to it that they land, or waits a little for a busy writer."""
+    before = _failing_before(home, rows[0].run_at)
     found = [(row.id, "data_quality", msgspec.to_builtins(row)) for row in rows]
-    found += [(one.alert.id, "alerts", one.row()) for one in tellings(rows, _failing_before(home, rows[0].run_at))]
+    found += [(one.alert.id, "alerts", one.row()) for one in tellings(rows, before)]
     records = [Record(name.bytes, msgspec.json.encode(ResultRow(table=table, row=row))) for name, table, row in found]
     log = home.log()
     with closing(log):
         log.append(Stream.RESULTS, records)
+        _note_failing(home, failing_after(rows, before))
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not _is_landed(home, rows[0]) and time.monotonic() < deadline:
             if writer_pid(home.path) is None:
@@ -97,8 +101,22 @@ def _publish(home: Home, rows: Sequence[DataQualityRow]) -> None:
 
 
 def _failing_before(home: Home, run_at: datetime) -> dict[str, Failing]:
-    with closing(connect(home.path, read_only=True)) as connection:
-        return failing_before(connection, run_at)
+    """What the run before found failing: as it noted itself, since its rows may not have landed yet; else as the lake tells."""
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode((home.path / _FAILING).read_bytes(), type=dict[str, Failing])
+    try:
+        with closing(connect(home.path, read_only=True)) as connection:
+            return failing_before(connection, run_at)
+    except duckdb.Error as error:
+        raise LakeError(f"the outcomes of former checks cannot be read: {in_one_line(error)}") from error
+
+
+def _note_failing(home: Home, failing: Mapping[str, Failing]) -> None:
+    place = home.path / _FAILING
+    place.parent.mkdir(parents=True, exist_ok=True)
+    making = place.with_suffix(".making")
+    making.write_bytes(msgspec.json.encode(failing))
+    making.replace(place)
 
 
 def _is_landed(home: Home, row: DataQualityRow) -> bool:

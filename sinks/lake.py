@@ -216,7 +216,7 @@ class Lake:
         except BaseException as error:
             with suppress(duckdb.Error):  # a failed COMMIT has ended the transaction already
                 self._connection.execute("ROLLBACK")
-            with suppress(duckdb.Error):  # a lake that was never set up has no counters
+            if is_set_up(self._connection):
                 self._seq, self._derived = self._counters()
             if isinstance(error, duckdb.Error):
                 raise LakeError(f"the lake refused a transaction: {in_one_line(error)}") from error

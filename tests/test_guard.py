@@ -287,6 +287,14 @@ def test_the_mixtures_hold_what_has_to_be_compared() -> None:
     assert any(one.rule.scope for one in decisions)
 
 
+def test_a_state_dumped_before_any_mail_goes_on_with_the_first() -> None:
+    before, after = Guard(DEFAULT_RULES), Guard(DEFAULT_RULES)
+    before.stop("campaign", ("autumn",))
+    assert load(after, dump(before))
+    events = campaign(0.2, 200, seed=11)
+    assert decided(events, guard=after) == decided(events, guard=before)
+
+
 def test_a_state_that_was_dumped_goes_on_as_if_nothing_had_happened() -> None:
     events = campaign(0.04, 400, seed=9) + campaign(0.2, 200, seed=10, start=400, sender="bo@out.example")
     whole = decided(events)
@@ -304,7 +312,7 @@ def test_a_state_that_was_dumped_goes_on_as_if_nothing_had_happened() -> None:
 def test_a_state_of_another_version_is_not_taken_over() -> None:
     arrays = dump(Guard(DEFAULT_RULES))
     texts = msgspec.json.decode(arrays["texts"].tobytes())
-    arrays["texts"] = np.frombuffer(msgspec.json.encode(texts | {"version": texts["version"] - 1}), np.uint8)
+    arrays["texts"] = np.frombuffer(msgspec.json.encode(texts | {"version": 3}), np.uint8)
 
     assert not load(Guard(DEFAULT_RULES), arrays)
 

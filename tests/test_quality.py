@@ -20,7 +20,7 @@ from sinks.attach import connect
 from sinks.quality.frames import FRAMES
 from sinks.quality.judging import judge
 from sinks.quality.suites import Check, checks
-from sinks.quality.telling import Failing, failing_before, tellings
+from sinks.quality.telling import Failing, failing_after, failing_before, tellings
 from tests.dashboard_lakes import furnish, land_world
 from tests.lakes import rows
 from tests.processes import run
@@ -342,3 +342,14 @@ def test_check_tells_lands_and_alerts_and_writes_data_docs(tmp_path: Path) -> No
     log = SqliteLog(home / "log")
     assert log.end("results", 0) > len(told)
     log.close()
+
+
+def test_what_a_run_found_is_known_to_the_next_before_it_has_landed() -> None:
+    def run_at(hour: int, *, holds: bool) -> list[DataQualityRow]:
+        at = NOW + timedelta(hours=hour)
+        return [row_of(name, success=holds, at=at) for name in ("facts.b", "facts.a")]
+
+    before = failing_after(run_at(0, holds=False), {})
+    assert before == {"facts": Failing(NOW, ["facts.a", "facts.b"])}
+    assert failing_after(run_at(1, holds=False), before) == before
+    assert failing_after(run_at(2, holds=True), before) == {}

@@ -9,6 +9,7 @@ import msgspec
 
 from control.commands import decide
 from control.scopes import parse_scope
+from flows.guard_heeding import command_of
 from flows.reply_guard import ReplyGuard, is_hostile, is_judged
 from flows.reply_state import ReplyState
 from outpulse.settings import GuardSettings
@@ -101,7 +102,7 @@ def test_who_lets_a_campaign_go_on_has_it_judged_anew(tmp_path: Path) -> None:
     assert not guard.judge(later)
     guard = ReplyGuard(GuardSettings(), 0.25)
     guard.judge(first)
-    assert guard.heed(resume)
+    guard.heed(resume)
     again = [outcome.command.id for outcome in guard.judge(later)]
     assert again
 
@@ -116,6 +117,7 @@ def test_who_lets_a_campaign_go_on_has_it_judged_anew(tmp_path: Path) -> None:
     assert [outcome.command.id for outcome in restarted.judge(later)] == again
 
 
-def test_commands_about_persons_are_not_kept() -> None:
-    guard = ReplyGuard(GuardSettings(), 0.25)
-    assert not guard.heed(command(CommandAction.PAUSE, "recipient:ada@firm.example"))
+def test_commands_about_persons_are_none_of_scopes() -> None:
+    assert command_of(command(CommandAction.PAUSE, "recipient:ada@firm.example")) is None
+    assert command_of(command(CommandAction.PAUSE, "campaign:autumn")) is not None
+    assert command_of(b"{") is None

@@ -27,6 +27,17 @@ class Failing(NamedTuple):
     names: Sequence[str]
 
 
+def failing_after(rows: Iterable[DataQualityRow], before: Mapping[str, Failing]) -> dict[str, Failing]:
+    """The suites that fail in a run, given those that failed in the one before."""
+    found: dict[str, Failing] = {}
+    for row in rows:
+        if not row.success:
+            known = before[row.suite].since if row.suite in before else row.run_at
+            names = found[row.suite].names if row.suite in found else []
+            found[row.suite] = Failing(known, sorted([*names, row.check_name]))
+    return found
+
+
 class Telling(NamedTuple):
     """An alert with what `sinks.alerts` needs to tell it well; `state` is `begins` or `ends`."""
 
