@@ -24,6 +24,7 @@ _KEPT: Final = frozenset({
 })  # fmt: skip
 """Attributes of a person's events that stay: figures and links between messages hang on them."""
 _WHO: Final = ("from", "sent_to")
+_OTHER_SCOPES: Final = frozenset({"campaign", "sender", "domain"})
 _IPV4: Final = re.compile(r"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}")
 _TELLING: Final = 8
 """Characters from which a contact id is looked for in running text; a shorter one only where it stands as a value."""
@@ -107,6 +108,15 @@ class Forgetting:
     def text(self, text: str) -> str:
         """Running text with other names in the place of the person's."""
         return text if self._pattern is None else self._pattern.sub(self._other_name, text)
+
+    def scope_text(self, scope: str) -> str:
+        """A scope as people write it, or another title: no name of a campaign, step, sender or domain is touched."""
+        kind, colon, told = scope.partition(":")
+        if kind in {"contact", "recipient"} and colon:
+            value = told[1:-1].replace('""', '"') if told.startswith('"') else told
+            made = self.contact(value) if kind == "contact" else self.address(value)
+            return scope if made == value else f"{kind}:{made}"
+        return scope if kind in _OTHER_SCOPES and colon else self.text(scope)
 
     def _other_name(self, found: re.Match[str]) -> str:
         names = [*self._addresses.values(), *self._contacts.values()]

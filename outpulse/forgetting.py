@@ -6,7 +6,6 @@ what one before has begun.
 """
 
 import secrets
-import sqlite3
 import sys
 import threading
 import time
@@ -22,13 +21,13 @@ import msgspec
 from control.commands import ALL_CHANNELS, append, decide_on_person
 from control.scopes import address
 from control.state import Suppressed
-from eventlog.erasing import truncate_wal
 from features.forgetting import Forgetting, Person
 from outpulse.home import Home
 from outpulse.parts import ask_writer
 from outpulse.pausing import user_name
 from schemas.events import CommandAction, Stream
 from schemas.failures import LakeError, SettingsError
+from sinks.alerts.erasing import forget_in_alerts
 from sinks.attach import connect, writer_pid
 
 REASON: Final = "forgotten"
@@ -84,7 +83,7 @@ def _suppress_and_forget(home: Home, person: Person, by: str | None, counts: Cou
         ask_writer(home, "forget", person=msgspec.json.encode(person).decode()), type=dict[str, int]
     )
     done |= _forget_in_models(home, person)
-    done |= _forget_alerts(home.path, Forgetting(person))
+    done["alerts"] = forget_in_alerts(home.path, Forgetting(person))
     counts.update({name: count for name, count in done.items() if count})
     return any(done.values())
 
@@ -275,34 +274,6 @@ def _forget_in_models(home: Home, person: Person) -> dict[str, int]:
         await_landing(home, log)
     with closing(ReplyState(home.path / FOLDER)) as state:
         return {"models": state.take_out(Forgetting(person))}
-
-
-def _forget_alerts(home: Path, forgetting: Forgetting) -> dict[str, int]:
-    """Takes the person out of what was told to people."""
-    path = home / "alerts.sqlite"
-    if not path.exists():
-        return {}
-    count = 0
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        connection.execute("PRAGMA secure_delete=ON")
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})").fetchall()]
-            for place, *values in connection.execute(f"SELECT rowid, * FROM {table}").fetchall():
-                made = [_cleared(forgetting, value) for value in values]
-                if made != values:
-                    count += 1
-                    sets = ", ".join(f"{name} = ?" for name in names)
-                    connection.execute(f"UPDATE OR REPLACE {table} SET {sets} WHERE rowid = ?", (*made, place))
-        truncate_wal(connection)
-    return {"alerts": count} if count else {}
-
-
-def _cleared(forgetting: Forgetting, value: Any) -> Any:  # noqa: ANN401 - a cell
-    if isinstance(value, str):
-        return forgetting.text(value)
-    if isinstance(value, bytes) and forgetting.mentions(value):
-        return forgetting.text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-    return value
 
 
 def _left(home: Path, forgetting: Forgetting) -> Iterator[Path]:
