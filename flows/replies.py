@@ -49,6 +49,7 @@ class ReplyStep:
         self._log = log
         self._state = ReplyState(home / FOLDER)
         self._shelf = ModelShelf(home, self._state)
+        self._shelf.sweep()
         self._heeding = Heeding(self._state, self._shelf)
         self._opinions = Opinions(settings.llm)
         self._messages = AnsweredMessages(home)

@@ -35,17 +35,19 @@ class ModelShelf:
         self._folder = home / FOLDER
         self._state = state
         self._model: ReplyModel | None = None
+        self._is_unread = False
 
     @property
     def version(self) -> str:
         """The name of the version in use."""
-        return self._state.get("version") or self.model.version
+        named = "" if self._is_unread else self._state.get("version")
+        return named or self.model.version
 
     @property
     def model(self) -> ReplyModel:
         """The model in use."""
         if self._model is None:
-            self._model = self._loaded(self._state.get("version"))
+            self._model = self._loaded()
         return self._model
 
     def understand(self, replies: Sequence[ReplyInput]) -> list[Understood]:
@@ -62,13 +64,13 @@ class ModelShelf:
         files = dict(self._state.versions())
         shipped = ReplyModel.shipped()
         if version in {SHIPPED, shipped.version}:
-            self._model = shipped
+            self._model, self._is_unread = shipped, False
             self._state.put("version", "")
         elif version in files:
             model = _read(self._folder / files[version])
             if model is None:
                 return False
-            self._model = model
+            self._model, self._is_unread = model, False
             self._state.put("version", version)
         else:
             return False
@@ -82,29 +84,43 @@ class ModelShelf:
         self._keep(place)
         self._drop([one for one in old if one[0] != self.version])
 
+    def sweep(self) -> None:
+        """Removes the files that no version names, such as a crash leaves; only the flow may, which makes them."""
+        named = {file for _, file in self._state.versions()}
+        for path in self._folder.glob(f"{NAME}-*.npz*"):
+            if path.name not in named:
+                path.unlink(missing_ok=True)
+
     def _keep(self, place: int) -> None:
         """Writes the model as a version of its own."""
         version = f"{self.model.version}@{place}"
         file = f"{NAME}-{re.sub(r'[^A-Za-z0-9.+-]', '-', version)}.npz"
         self._folder.mkdir(parents=True, exist_ok=True)
         _write(self._folder / file, self.model.dump())
+        self._is_unread = False
         self._state.add_version(version, file, place)
         self._state.put("version", version)
         self._state.put("place", str(place))
         self._drop(self._state.versions()[:-_KEPT])
 
     def _drop(self, versions: Sequence[tuple[str, str]]) -> None:
-        for _, file in versions:
-            (self._folder / file).unlink(missing_ok=True)
-        self._state.drop_versions([version for version, _ in versions])
+        """Forgets versions; their files go when that is on disk, for a file that is named must be there."""
+        if versions:
+            self._state.drop_versions([version for version, _ in versions])
+            self._state.after_commit(self.sweep)
 
-    def _loaded(self, version: str) -> ReplyModel:
-        file = dict(self._state.versions()).get(version)
-        model = _read(self._folder / file) if file else None
-        if version and model is None:
+    def _loaded(self) -> ReplyModel:
+        """The version in use, read again where another has come in its place; else the shipped one."""
+        version: str | None = None
+        while version != (version := self._state.get("version")):
+            file = dict(self._state.versions()).get(version)
+            model = _read(self._folder / file) if file else None
+            if model is not None:
+                return model
+        if version:
             _LOG.warning("version %s of the reply model cannot be read; the shipped one is used", version)
-            self._state.put("version", "")
-        return model or ReplyModel.shipped()
+            self._is_unread = True
+        return ReplyModel.shipped()
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -115,6 +131,11 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         file.flush()
         os.fsync(file.fileno())
     making.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name is on disk before a row names it
+    finally:
+        os.close(folder)
 
 
 def _read(path: Path) -> ReplyModel | None:

@@ -6,7 +6,7 @@ read, which version of the model is in use, and where each source goes on. It ma
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -77,19 +77,32 @@ class ReplyState:
         self._db.execute("PRAGMA secure_delete=ON")  # forgotten words must be gone from the file
         self._db.executescript(_SCHEMA)
         self._has_erased = False
+        self._afterwards: list[Callable[[], None]] = []
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All changes of a micro-batch, or none."""
+        self._afterwards.clear()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._afterwards.clear()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        while self._afterwards:
+            self._afterwards.pop()()
         if self._has_erased:
             self._has_erased = not truncate_wal(self._db)
+
+    def after_commit(self, do: Callable[[], None]) -> None:
+        """Does something once the transaction is on disk, never when it is not; at once where there is none."""
+        if not self._db.in_transaction:
+            do()
+        elif do not in self._afterwards:
+            self._afterwards.append(do)
 
     def positions(self) -> dict[str, int]:
         """Where each source goes on."""
