@@ -4,9 +4,11 @@ A person is known by contact ids and addresses. Each gets another name, drawn at
 finds the way back; what is counted (kinds, times, campaigns, the domain written to, readings) stays as it is.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parseaddr
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,7 +29,8 @@ _WHO: Final = ("from", "sent_to")
 _OTHER_SCOPES: Final = frozenset({"campaign", "sender", "domain"})
 _IPV4: Final = re.compile(r"(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}")
 _TELLING: Final = 8
-"""Characters from which a contact id is looked for in running text; a shorter one only where it stands as a value."""
+"""Characters from which a contact id is looked for in running text, unless it is a number; others only after these:"""
+_BEFORE_CONTACT: Final = ('"contact_id":"', '"contact_id": "', "contact_id=", "contact:")
 _BEFORE: Final = r"(?:(?<![\w.%+\-])|(?<=%[0-9A-Fa-f]{2})|(?<==[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 """Where an address begins, in plain text, URLs, quoted-printable and JSON."""
 _AFTER: Final = r"(?![\w\-]|\.\w)"
@@ -41,20 +44,36 @@ _BLANK: Final[Mapping[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 """What goes of a row that is about the person."""
 
+_TEXTS: Final = frozenset({
+    "actual_impact", "attributes", "body", "current_performance", "detail", "event_context", "extracted", "headers",
+    "impact_measurement", "impact_prediction", "learning_insight", "new_value", "observed", "old_value", "reason",
+    "recommended_actions", "actions_taken", "subject", "text", "title", "url", "why",
+})  # fmt: skip
+"""Columns of running text and JSON. In the others a name stands for something else, such as a sender or a campaign."""
+_OF_REPLIES: Final = frozenset({"replies", "readings", "response_intelligence"})
+"""Tables whose recipient is our own mailbox, where the reply came as mail."""
+
 Row = dict[str, Any]
+ReplyName = tuple[str | None, str, str | None]
+"""What names a reply: (provider, event_id, recipient)."""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who is to be forgotten: all names, addresses in lower case.
 
-    `replies` are the ids of their replies' events, `deliveries` the delivery ids that are theirs alone. `token` is random.
+    `replies` are those that they wrote, `lessons` the ids of those that were taught from files; `shared` are ids of their
+    replies that replies of others have, too. `deliveries` are the delivery ids that are theirs alone, `mailboxes` those of
+    the addresses that are our own senders', too. `token` is random.
     """
 
     token: str
     contacts: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
-    replies: tuple[str, ...] = ()
+    replies: tuple[ReplyName, ...] = ()
+    shared: tuple[str, ...] = ()
+    lessons: tuple[str, ...] = ()
     deliveries: tuple[str, ...] = ()
+    mailboxes: tuple[str, ...] = ()
 
 
 class Forgetting:
@@ -66,7 +85,9 @@ class Forgetting:
         self._addresses = {
             name: anonymous_address(name, f"{person.token}-{place}") for place, name in enumerate(person.addresses)
         }
-        self._replies = frozenset(person.replies)
+        self._replies = frozenset(one for name in person.replies for one in (name, self.renamed_reply(name)))
+        self._ids = frozenset(name[1] for name in person.replies)
+        self._own_ids = self._ids - frozenset(person.shared)
         self._deliveries = frozenset(person.deliveries)
 
     @cached_property
@@ -79,7 +100,7 @@ class Forgetting:
     @cached_property
     def _maybe(self) -> re.Pattern[bytes] | None:
         """What bytes hold that may be about the person: looked for before anything is decoded."""
-        told = [*self.person.contacts, *self.person.replies, *self.person.deliveries]
+        told = [*self.person.contacts, *self._ids, *self.person.deliveries]
         forms = [re.escape(name.encode()) for name in told]
         forms += [form for name in self.person.addresses for form in _forms_in_bytes(name)]
         return re.compile(b"|".join(forms), re.IGNORECASE) if forms else None
@@ -94,7 +115,7 @@ class Forgetting:
         ]
         for name in self.person.contacts:
             told = name.lower()
-            forms += [told] if len(name) >= _TELLING else [f'"{told}"', f"contact:{told}"]
+            forms += [told] if _is_telling(name) else [before + told for before in _BEFORE_CONTACT]
         return sorted(set(forms))
 
     def may_concern(self, raw: bytes) -> bool:
@@ -134,14 +155,31 @@ class Forgetting:
         """Addresses with their other names."""
         return self._addresses
 
+    def renamed_reply(self, name: ReplyName) -> ReplyName:
+        """A reply's name after its recipient got another one."""
+        return (name[0], name[1], self.address(name[2]))
+
+    def wrote(self, provider: str | None, event_id: str | None, recipient: str | None) -> bool:
+        """Whether a reply is the person's, by its name; where that is not whole, its id must be theirs alone."""
+        if provider is None or recipient is None:
+            return event_id in self._own_ids
+        return (provider, event_id, recipient) in self._replies
+
+    def is_own_id(self, event_id: object) -> bool:
+        """Whether every reply of an id is the person's."""
+        return event_id in self._own_ids
+
     def is_about(self, event: Event) -> bool:
         """Whether an event happened to the person."""
-        named = (event.recipient, *((event.attributes or {}).get(name) for name in _WHO))
+        told = event.attributes or {}
+        named = [told.get(name) for name in _WHO]
+        if not _is_mail(event):
+            named.append(event.recipient)
         return (
             event.contact_id in self._contacts
             or any((name or "").strip().lower() in self._addresses for name in named)
             or event.delivery_id in self._deliveries
-            or (event.kind is Kind.REPLIED and event.event_id in self._replies)
+            or (event.kind is Kind.REPLIED and self.wrote(event.provider, event.event_id, event.recipient))
         )
 
     def event(self, event: Event) -> Event:
@@ -152,22 +190,28 @@ class Forgetting:
         return msgspec.structs.replace(
             event,
             contact_id=self.contact(event.contact_id),
-            recipient=self.address(event.recipient),
+            recipient=event.recipient if self._is_mailbox(event) else self.address(event.recipient),
             url=self.text(event.url) if event.url else event.url,
             reason=None if event.kind is Kind.REPLIED or not event.reason else self.text(event.reason),
             attributes=told and (self._attributes(told) or None),
         )
 
+    def _is_mailbox(self, event: Event) -> bool:
+        return _is_mail(event) and event.recipient in self.person.mailboxes
+
     def _cleared(self, event: Event) -> Event:
         """Somebody else's event in which the person is named."""
-        attributes = event.attributes and {name: self.text(value) for name, value in event.attributes.items()}
+        attributes = event.attributes and {name: self._told(name, one) for name, one in event.attributes.items()}
         url, reason = (self.text(one) if one else one for one in (event.url, event.reason))
         if (url, reason, attributes) == (event.url, event.reason, event.attributes):
             return event
         return msgspec.structs.replace(event, url=url, reason=reason, attributes=attributes)
 
+    def _told(self, name: str, value: str) -> str:
+        return str(self.contact(value)) if name == "contact_id" else self.text(value)
+
     def _attributes(self, told: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: self.text(value) for name, value in told.items() if name in _KEPT}
+        kept = {name: self._told(name, value) for name, value in told.items() if name in _KEPT}
         for name in _WHO:
             if told.get(name):
                 is_known = told[name].strip().lower() in self._addresses
@@ -179,14 +223,19 @@ class Forgetting:
 
     def reply(self, reply: Reply) -> Reply:
         """A reply's words: none, where they are the person's; else with other names in them."""
-        author = (reply.headers or {}).get("from", "")
-        is_theirs = self.mentions(author.encode()) or (reply.recipient or "").lower() in self._addresses
-        if is_theirs or reply.event_id in self._replies:
+        if self.is_author(reply) or self.wrote(reply.provider, reply.event_id, reply.recipient):
             recipient = self.address(reply.recipient)
             return msgspec.structs.replace(reply, text="", subject=None, headers=None, recipient=recipient)
         headers = reply.headers and {name: self.text(value) for name, value in reply.headers.items()}
         subject = self.text(reply.subject) if reply.subject else reply.subject
         return msgspec.structs.replace(reply, text=self.text(reply.text), subject=subject, headers=headers)
+
+    def is_author(self, reply: Reply) -> bool:
+        """Whether a reply says itself that the person wrote it: by its author, else by whom the message went to."""
+        author = (reply.headers or {}).get("from")
+        if author:
+            return parseaddr(author)[1].lower() in self._addresses
+        return (reply.recipient or "").lower() in self._addresses.keys() - set(self.person.mailboxes)
 
     def row(self, table: str, row: Row) -> Row | None:
         """A row of a table of the lake, or of the `results` stream; None where nothing is left of it."""
@@ -195,7 +244,9 @@ class Forgetting:
         if table == "ai_learning_events":
             row = self._learning(row)
         made = {name: self._value(name, value, row) for name, value in row.items()}
-        if self._is_of_person(row):
+        if table in _OF_REPLIES and row.get("recipient") in self.person.mailboxes:
+            made["recipient"] = row["recipient"]
+        if self._is_of_person(table, row):
             blank = _BLANK.get(table, {})
             made |= {name: blank[name] for name in blank if row.get(name) is not None}
             if table == "feedback" and row.get("field") not in LABELS:
@@ -213,24 +264,30 @@ class Forgetting:
             return self.contact(value)
         if name == "recipient" or (name == "scope_value" and row.get("scope_kind") == "recipient"):
             return self.address(value)
-        return self.text(value)
+        if name == "scope":
+            return self.scope_text(value)
+        return self.text(value) if name in _TEXTS else value
 
-    def _is_of_person(self, row: Row) -> bool:
-        recipient = row.get("recipient")
-        return (
-            row.get("contact_id") in self._contacts
-            or (isinstance(recipient, str) and recipient.strip().lower() in self._addresses)
-            or row.get("event_id") in self._replies
-        )
+    def _is_of_person(self, table: str, row: Row) -> bool:
+        if row.get("contact_id") in self._contacts:
+            return True
+        recipient = str(row.get("recipient") or "").strip().lower()
+        if table in _OF_REPLIES:
+            wrote = self.wrote(row.get("provider"), row.get("event_id"), row.get("recipient"))
+            return wrote or (recipient in self._addresses and recipient not in self.person.mailboxes)
+        return recipient in self._addresses or (table == "feedback" and self.is_own_id(row.get("event_id")))
 
     def _suppression(self, row: Row) -> Row | None:
         """A suppression stays by its address alone, and names no event that would lead to what is left."""
-        if not self._is_of_person(row):
-            return row
+        if not self._is_of_person("suppressions", row):
+            return self._reasoned(row)
         if row.get("recipient") is None and self._addresses:
             return None  # the addresses are suppressed
         contact = row.get("contact_id") if row.get("recipient") is None else None
-        return row | {"contact_id": contact, "event_id": None}
+        return self._reasoned(row | {"contact_id": contact, "event_id": None})
+
+    def _reasoned(self, row: Row) -> Row:
+        return row | ({"reason": self.text(row["reason"])} if row.get("reason") else {})
 
     def _learning(self, row: Row) -> Row:
         """What was learnt from a person's reply, without what was said of names and addresses in it."""
@@ -238,10 +295,16 @@ class Forgetting:
             told = msgspec.json.decode(row.get("event_context") or "{}")
         except msgspec.DecodeError:
             return row
-        if not isinstance(told, dict) or told.get("event_id") not in self._replies or told.get("field") in LABELS:
+        if not isinstance(told, dict) or not self.is_own_id(told.get("event_id")) or told.get("field") in LABELS:
             return row
         context = msgspec.json.encode({name: told[name] for name in ("event_id", "field") if name in told}).decode()
         return row | {"event_context": context, "learning_insight": f"{told.get('field')} was corrected"}
+
+
+def reply_mark(token: str, name: ReplyName) -> str:
+    """A reply's name in a form that only who has the name recognises."""
+    told = "\x1f".join("\x1e" if part is None else part for part in (token, *name))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def anonym(token: str) -> str:
@@ -278,9 +341,19 @@ def _coded(name: str) -> str:
 
 def _form_of_contact(name: str) -> str:
     told = re.escape(name)
-    if len(name) >= _TELLING:
+    if _is_telling(name):
         return rf"(?<![\w\-]){told}(?![\w\-])"
-    return rf'(?<="){told}(?=")|(?<=contact:){told}(?![\w\-])'
+    return "|".join(rf"(?<={re.escape(before)}){told}(?![\w\-])" for before in _BEFORE_CONTACT)
+
+
+def _is_telling(name: str) -> bool:
+    """Whether a contact id in running text can hardly be anything else."""
+    return len(name) >= _TELLING and not name.isdigit()
+
+
+def _is_mail(event: Event) -> bool:
+    """Whether a fact is a reply that came as mail: its recipient is our own mailbox."""
+    return event.kind is Kind.REPLIED and bool((event.attributes or {}).get("from"))
 
 
 def _id_of_reading(row: Row) -> Any:  # noqa: ANN401 - text or UUID, as it was

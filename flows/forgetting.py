@@ -14,7 +14,7 @@ import msgspec
 from adapters import Adapter, mailbox
 from control.commands import ABOUT_PEOPLE, read_command
 from eventlog import Log, Record, Stored
-from features.forgetting import Forgetting, Person
+from features.forgetting import Forgetting, Person, reply_mark
 from flows.normalize import CONSUMER
 from schemas.events import Command, Feedback, LoggedEvent, RawRequest, Reply, ResultRow, Stream
 from schemas.failures import BadEvent, DeadLetter
@@ -44,13 +44,13 @@ def forget(lake: Lake, log: Log | None, told: str, adapters: Mapping[str, Adapte
     counts: dict[str, int] = {}
     erased: set[tuple[int, int]] = set()
     if log is not None:
-        _ask_models(log, forgetting.person)
+        _ask_models(log, forgetting)
         counts = _forget_in_log(log, forgetting, adapters, erased)
     return _ENCODE(counts | forget_in_lake(lake, forgetting, erased)).decode()
 
 
 def lessons_about(log: Log, forgetting: Forgetting) -> set[str]:
-    """Ids of labelled replies of files that name the person."""
+    """Ids of labelled replies of files that the person wrote, by what they say of their author."""
     found: set[str] = set()
     offset = 1
     while records := log.read(Stream.FEEDBACK, 0, offset, _RECORDS):
@@ -60,18 +60,43 @@ def lessons_about(log: Log, forgetting: Forgetting) -> set[str]:
                 said = _READ_FEEDBACK(record.value)
             except _UNREADABLE:
                 continue
-            found |= {one.reply.event_id for one in said.lessons or [] if forgetting.reply(one.reply) != one.reply}
+            found |= {one.reply.event_id for one in said.lessons or [] if forgetting.is_author(one.reply)}
     return found
 
 
-def _ask_models(log: Log, person: Person) -> None:
-    """Appends what makes the replies flow erase the person's replies and what it learnt from them; each reply once."""
-    moment = now()
-    for name in person.replies:
-        said = Feedback(
-            id=f"forget {name}", event_id=name, field=FORGET, new_value=person.token, given_by="forget", given_at=moment
-        )
-        log.append(Stream.FEEDBACK, [Record(said.id.encode(), _ENCODE(said))])
+def change_of_commands(forgetting: Forgetting) -> Callable[[bytes], bytes | None]:
+    """What gives a command without the person; None where it is not about them."""
+    return _Records(forgetting, _command).change
+
+
+def _ask_models(log: Log, forgetting: Forgetting) -> None:
+    """Appends what makes the replies flow erase the person's replies and what it learnt from them; once a call.
+
+    A reply is told by marks of its name as it is, and as it is when the log has been rewritten: they say nothing of it.
+    """
+    person = forgetting.person
+    asked = {
+        name: [reply_mark(person.token, one) for one in (name, forgetting.renamed_reply(name))]
+        for name in person.replies
+    }
+    for name, marks in asked.items():
+        _ask(log, person.token, name[1], list(dict.fromkeys(marks)))
+    for lesson in person.lessons:
+        if lesson not in {name[1] for name in person.replies}:
+            _ask(log, person.token, lesson, [])
+
+
+def _ask(log: Log, token: str, event_id: str, marks: list[str]) -> None:
+    said = Feedback(
+        id=f"forget {token} {marks[0] if marks else event_id}",
+        event_id=event_id,
+        field=FORGET,
+        old_value=_ENCODE(marks).decode(),
+        new_value=token,
+        given_by="forget",
+        given_at=now(),
+    )
+    log.append(Stream.FEEDBACK, [Record(said.id.encode(), _ENCODE(said))])
 
 
 def _forget_in_log(
@@ -181,9 +206,13 @@ def _reply(forgetting: Forgetting, value: bytes) -> msgspec.Struct | None:
 
 def _feedback(forgetting: Forgetting, value: bytes) -> msgspec.Struct | None:
     said = _READ_FEEDBACK(value)
-    lessons = said.lessons and [one for one in said.lessons if forgetting.reply(one.reply) == one.reply]
+    lessons = said.lessons and [
+        msgspec.structs.replace(one, reply=forgetting.reply(one.reply))
+        for one in said.lessons
+        if not forgetting.is_author(one.reply)
+    ]
     made = msgspec.structs.replace(said, lessons=lessons)
-    is_theirs = said.event_id in forgetting.person.replies and said.field not in {FORGET, *LABELS}
+    is_theirs = forgetting.is_own_id(said.event_id) and said.field not in {FORGET, *LABELS}
     if is_theirs:  # a name or an address that stood in the reply
         made = msgspec.structs.replace(made, new_value="", old_value=None)
     elif said.field != FORGET:
@@ -232,7 +261,8 @@ def _dead_letter(forgetting: Forgetting, value: bytes, erased: set[tuple[int, in
         return b"" if forgetting.mentions(value) else None
     came_from = (letter.raw_partition or 0, letter.raw_offset or 0)
     detail = forgetting.text(letter.detail) if letter.detail else letter.detail
-    is_theirs = came_from in erased or forgetting.mentions(letter.raw)
+    is_mail = letter.provider == mailbox.name and came_from in erased  # one a request, and it may be in base64
+    is_theirs = is_mail or forgetting.mentions(letter.raw)
     made = msgspec.structs.replace(letter, raw=b"", detail=None) if is_theirs else letter
     if not is_theirs and detail != letter.detail:
         made = msgspec.structs.replace(letter, detail=detail)

@@ -164,8 +164,9 @@ class Heeding:
         self._tell(version, trained_on, row.created_at if row else moment, place, made)
 
     def _forget(self, said: Feedback, place: int, moment: datetime, made: Made) -> None:
+        marks = msgspec.json.decode(said.old_value, type=list[str]) if said.old_value is not None else None
         self._shelf.forget([said.event_id], place)
-        self._state.forget(said.event_id, said.new_value)
+        self._state.forget(said.event_id, said.new_value, marks)
         self._tell_learnt("what was learnt before, without somebody who is forgotten", moment, place, made)
 
     def _note_agreement(self, *, agreed: bool, place: int, moment: datetime, made: Made) -> None:

@@ -6,16 +6,18 @@ read, which version of the model is in use, and where each source goes on. It ma
 
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from eventlog.erasing import truncate_wal
-from features.forgetting import Forgetting, anonym, anonymous_address
+from features.forgetting import Forgetting, ReplyName, anonym, anonymous_address, reply_mark
 from schemas.events import Event, Reply
+from schemas.failures import HomeError
 from schemas.tables import ResponseIntelligence
 
 NAME: Final = "replies.sqlite"
@@ -35,6 +37,10 @@ CREATE TABLE IF NOT EXISTS asks (key TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS judged (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, hostile INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS heeded (after INTEGER NOT NULL, command BLOB NOT NULL);
 """
+_SLICE: Final = 500
+"""Rows of a transaction while somebody is taken out: some tens of milliseconds."""
+_TRIES: Final = 5
+"""Times 30 s; a batch of the flow takes some seconds."""
 _EARLIER: Final = 3
 """Messages of a conversation that are given to the model as context."""
 _EVENT: Final = msgspec.msgpack.Decoder(Event).decode
@@ -231,67 +237,140 @@ class ReplyState:
         """Forgets versions whose files are gone."""
         self._db.executemany("DELETE FROM versions WHERE version = ?", [(version,) for version in versions])
 
-    def events_of(self, contact_id: str | None, address: str | None) -> list[str]:
-        """Ids of the replies of a person."""
-        query = "SELECT DISTINCT event_id FROM events WHERE contact_id = ? OR person = ? ORDER BY 1"
+    def events_of(self, contact_id: str | None, address: str | None) -> list[ReplyName]:
+        """Names of the replies of a person."""
+        query = "SELECT event FROM events WHERE contact_id = ? OR person = ? ORDER BY key"
         rows = self._db.execute(query, (contact_id or "", (address or contact_id or "").strip().lower())).fetchall()
-        return [str(row[0]) for row in rows]
+        found = [_EVENT(row[0]) for row in rows]
+        return [(event.provider, event.event_id, event.recipient) for event in found]
 
-    def forget(self, event_id: str, token: str) -> None:
-        """Erases the words of a reply and who wrote it; that it came stays, under a name made of `token`."""
+    def forget(self, event_id: str, token: str, marks: Collection[str] | None = None) -> None:
+        """Erases the words of replies and who wrote them; that they came stays, under a name made of `token`.
+
+        `marks` tell which replies of the id are meant (`features.forgetting.reply_mark`); None means all.
+        """
         self._has_erased = True
-        self._db.execute("DELETE FROM replies WHERE event_id = ?", (event_id,))
-        self._db.execute("DELETE FROM asks WHERE key IN (SELECT key FROM events WHERE event_id = ?)", (event_id,))
-        query = "SELECT key, event FROM events WHERE event_id = ?"
+        query = "SELECT key, event FROM events WHERE event_id = ? ORDER BY key"
+        found = [(str(key), _EVENT(raw)) for key, raw in self._db.execute(query, (event_id,)).fetchall()]
+        meant = [(key, event) for key, event in found if _is_meant(event, token, marks)]
+        others = len(found) > len(meant)
+        query = "SELECT key, reply FROM replies WHERE event_id = ? ORDER BY key"
         for key, raw in self._db.execute(query, (event_id,)).fetchall():
-            event = _anonymous(_EVENT(raw), token)
+            reply = _REPLY(zlib.decompress(raw))
+            is_whole = reply.provider is not None and reply.recipient is not None
+            if _is_meant(reply, token, marks) or (not is_whole and marks and not others):
+                self._db.execute("DELETE FROM replies WHERE key = ?", (key,))
+        for key, event in meant:
+            self._db.execute("DELETE FROM asks WHERE key = ?", (key,))
+            self._db.execute("UPDATE events SET words = '', reading = NULL WHERE key = ?", (key,))
+            self._put_event(key, _anonymous(event, token))
+
+    def _put_event(self, key: str, event: Event) -> None:
+        """Puts an event in the place of what it was, under its new name wherever that stands."""
+        name = event_name(event)
+        self._db.execute(
+            "UPDATE OR REPLACE events SET key = ?, person = ?, contact_id = ?, event = ? WHERE key = ?",
+            (name, person_of(event), event.contact_id, _PACK(event), key),
+        )
+        if name != key:
+            self._db.execute("UPDATE OR REPLACE judged SET key = ? WHERE key = ?", (name, key))
+            self._db.execute("UPDATE OR REPLACE asks SET key = ? WHERE key = ?", (name, key))
             self._db.execute(
-                """UPDATE OR REPLACE events SET key = ?, person = ?, contact_id = ?, event = ?, words = '', reading = NULL
-                WHERE key = ?""",
-                (event_name(event), person_of(event), event.contact_id, _PACK(event), key),
+                "UPDATE OR REPLACE meta SET name = ? WHERE name = ?", (f"checked {name}", f"checked {key}")
             )
-            self._db.execute("UPDATE OR REPLACE judged SET key = ? WHERE key = ?", (event_name(event), key))
-            self._db.execute("DELETE FROM meta WHERE name = ?", (f"checked {key}",))
 
-    def take_out(self, forgetting: Forgetting) -> int:
-        """Takes a person out of what others wrote; how many rows that changed. In a transaction of its own."""
-        with self.transaction():
-            self._has_erased = True
-            return self._take_out_of_words(forgetting) + self._take_out_of_replies(forgetting)
+    def take_out(self, forgetting: Forgetting, change_command: Callable[[bytes], bytes | None]) -> int:
+        """Takes a person out of what others wrote; how many rows that changed. In transactions of its own.
 
-    def _take_out_of_words(self, forgetting: Forgetting) -> int:
-        changed = 0
-        rows = self._db.execute("SELECT key, event, reading, words FROM events").fetchall()
-        for key, raw, reading, words in rows:
-            event = _EVENT(raw)
-            row = _ROW(reading) if reading else None
-            told = forgetting.text(row.extracted) if row and row.extracted else None
-            made = (
-                _PACK(forgetting.event(event)) if forgetting.may_concern(raw) else raw,
-                _PACK(msgspec.structs.replace(row, extracted=told)) if row and told != row.extracted else reading,
-                forgetting.text(words) if words else words,
-            )
-            if made != (raw, reading, words):
-                changed += 1
-                self._db.execute("UPDATE events SET event = ?, reading = ?, words = ? WHERE key = ?", (*made, key))
+        `change_command` gives a command without the person, or None where it is not about them. A live flow goes on in
+        between.
+
+        Raises:
+            HomeError: the file stayed locked, or held on to by readers; doing it again goes on.
+        """
+        changes: dict[str, Callable[[tuple[Any, ...]], bool]] = {
+            "SELECT rowid, key, event, reading, words FROM events": partial(self._take_out_of_event, forgetting),
+            "SELECT rowid, key, reply FROM replies": partial(self._take_out_of_reply, forgetting),
+            "SELECT rowid, after, command FROM heeded": partial(self._take_out_of_command, change_command),
+        }
+        changed = sum(self._take_out_of(query, change) for query, change in changes.items())
+        if not truncate_wal(self._db):
+            raise HomeError(f"{NAME}-wal could not be cut, somebody reads it all the time; call again")
         return changed
 
-    def _take_out_of_replies(self, forgetting: Forgetting) -> int:
-        changed = 0
-        for key, raw in self._db.execute("SELECT key, reply FROM replies").fetchall():
-            plain = zlib.decompress(raw)
-            if not forgetting.may_concern(plain):
-                continue
-            made = _PACK(forgetting.reply(_REPLY(plain)))
-            if made != plain:
-                changed += 1
-                self._db.execute("UPDATE replies SET reply = ? WHERE key = ?", (zlib.compress(made, 1), key))
-        return changed
+    def _take_out_of(self, query: str, change: Callable[[tuple[Any, ...]], bool]) -> int:
+        changed, place = 0, 0
+        while True:
+            with self._patiently():
+                rows = self._db.execute(f"{query} WHERE rowid > ? ORDER BY rowid LIMIT {_SLICE}", (place,)).fetchall()
+                changed += sum(change(row) for row in rows)
+            if not rows:
+                return changed
+            place = int(rows[-1][0])
+
+    @contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """A short transaction, begun when a live flow lets go of the file: it may hold on to it for a batch."""
+        for tried in range(_TRIES):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or tried == _TRIES - 1:
+                    raise HomeError(f"{NAME} cannot be changed: {error}; call again") from None
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _take_out_of_event(self, forgetting: Forgetting, row: tuple[Any, ...]) -> bool:
+        _, key, raw, reading, words = row
+        event = _EVENT(raw)
+        made = forgetting.event(event)
+        found = _ROW(reading) if reading else None
+        told = forgetting.text(found.extracted) if found and found.extracted else None
+        fresh = _PACK(msgspec.structs.replace(found, extracted=told)) if found and told != found.extracted else reading
+        text = forgetting.text(words) if words else words
+        if forgetting.is_about(event):
+            fresh, text = None, words and ""
+        if (made, fresh, text) == (event, reading, words):
+            return False
+        self._db.execute("UPDATE events SET reading = ?, words = ? WHERE key = ?", (fresh, text, key))
+        self._put_event(key, made)
+        return True
+
+    def _take_out_of_reply(self, forgetting: Forgetting, row: tuple[Any, ...]) -> bool:
+        _, key, raw = row
+        plain = zlib.decompress(raw)
+        if not forgetting.may_concern(plain):
+            return False
+        reply = _REPLY(plain)
+        made = forgetting.reply(reply)
+        if made == reply:
+            return False
+        self._db.execute(
+            "UPDATE OR REPLACE replies SET key = ?, reply = ? WHERE key = ?",
+            (_name(made.provider, made.event_id, made.recipient), zlib.compress(_PACK(made), 1), key),
+        )
+        return True
+
+    def _take_out_of_command(self, change: Callable[[bytes], bytes | None], row: tuple[Any, ...]) -> bool:
+        made = change(bytes(row[2]))
+        if made is not None:
+            self._db.execute("UPDATE heeded SET command = ? WHERE rowid = ?", (made, row[0]))
+        return made is not None
 
     def close(self) -> None:
         """Closes the file."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+
+
+def _is_meant(one: Event | Reply, token: str, marks: Collection[str] | None) -> bool:
+    return marks is None or reply_mark(token, (one.provider, one.event_id, one.recipient)) in marks
 
 
 def _anonymous(event: Event, token: str) -> Event:

@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import msgspec
@@ -21,7 +21,7 @@ import msgspec
 from control.commands import ALL_CHANNELS, append, decide_on_person
 from control.scopes import address
 from control.state import Suppressed
-from features.forgetting import Forgetting, Person
+from features.forgetting import Forgetting, Person, ReplyName
 from outpulse.home import Home
 from outpulse.parts import ask_writer
 from outpulse.pausing import user_name
@@ -30,6 +30,7 @@ from schemas.failures import LakeError, SettingsError
 from sinks.alerts.erasing import forget_in_alerts
 from sinks.attach import connect, writer_pid
 
+_Name = TypeVar("_Name")
 REASON: Final = "forgotten"
 """The reason of the suppression that stays."""
 _PASSES: Final = 5
@@ -38,6 +39,15 @@ _OWN: Final = ("lake/data/", "lake/catalog.sqlite", "lake/spill/", "log/", "mode
 """Places in the home that are taken care of; what else names the person is told."""
 _OF_MAIL: Final = "(kind = 'replied' AND delivery_id IS NULL)"
 """SQL: facts whose recipient is our own mailbox."""
+_NAMED: Final = "contact_id = $name OR lower(trim(recipient)) = $address"
+_KNOWN: Final = (
+    f"store.facts WHERE contact_id = $name OR (lower(trim(recipient)) = $address AND NOT {_OF_MAIL})",
+    "store.facts WHERE kind = 'replied' AND lower(trim(json_extract_string(attributes, '$.from'))) = $address",
+    f"contacts WHERE {_NAMED}",
+    f"suppressions WHERE {_NAMED}",
+    "pauses WHERE (scope_kind = 'contact' AND scope_value = $name) OR (scope_kind = 'recipient' AND scope_value = $address)",
+)
+"""SQL: rows by which a name is known."""
 _MAIL_REPLY: Final = "coalesce(json_extract_string(attributes, '$.from'), '')"
 
 
@@ -55,12 +65,15 @@ def run_forget(home: Home, told: str, *, by: str | None) -> int:
     home.ensure()
     counts: Counter[str] = Counter()
     with closing(Jobs(home.path)) as jobs:
-        for begun in jobs.held("forget"):
-            _suppress_and_forget(home, msgspec.convert(begun.args, Person), by, counts)
-            jobs.mark(begun, "done")
+        begun = jobs.held("forget")
+        for one in begun:
+            _suppress_and_forget(home, _person_of(one.args), by, counts)
+            jobs.mark(one, "done")
         person = None
         for _ in range(_PASSES):
             _let_land(home)
+            if person is None and not begun:
+                _refuse_unknown(home, name)
             person = _person(home, name, person)
             job = jobs.hold("forget", **msgspec.to_builtins(person))
             is_done = not _suppress_and_forget(home, person, by, counts) or writer_pid(home.path) is None
@@ -74,6 +87,45 @@ def run_forget(home: Home, told: str, *, by: str | None) -> int:
     for path in left:
         print(f"{path} still names them, or may; remove it yourself", file=sys.stderr)  # noqa: T201 - for people
     return 1 if left else 0
+
+
+def _person_of(args: dict[str, Any]) -> Person:
+    """Whom a call meant that was cut off; replies by their bare ids, as an older release noted them, may be others'."""
+    replies = [one for one in args.get("replies", ()) if not isinstance(one, str)]
+    return msgspec.convert(args | {"replies": replies}, Person)
+
+
+def _refuse_unknown(home: Home, name: str) -> None:
+    """Makes sure that a name stands for somebody: what is erased does not come back.
+
+    Raises:
+        SettingsError: no contact id and no address of the home.
+    """
+    if not (_is_in_lake(home.path, name) or _remembered(home.path, {name}, {address(name)})):
+        raise SettingsError(
+            f"{name!r} is no contact id and no address that this home knows, so nothing was changed;"
+            " valid is a contact id or an address as events, imports or suppressions have it"
+        )
+
+
+def _is_in_lake(home: Path, name: str) -> bool:
+    try:
+        connection = connect(home, read_only=True)
+    except LakeError:
+        return False
+    values = {"name": name, "address": address(name)}
+    with closing(connection):
+        found = any(
+            connection.execute(f"SELECT 1 FROM {place} LIMIT 1", _used(place, values)).fetchone() for place in _KNOWN
+        )
+        if not found and "@" in name:
+            place = "dead_letters WHERE contains(lower(raw::VARCHAR), $address)"
+            found = bool(connection.execute(f"SELECT 1 FROM {place} LIMIT 1", _used(place, values)).fetchone())
+    return found
+
+
+def _used(query: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f"${name}" in query}
 
 
 def _suppress_and_forget(home: Home, person: Person, by: str | None, counts: Counter[str]) -> bool:
@@ -119,8 +171,7 @@ def _person(home: Home, name: str, before: Person | None) -> Person:
     """Who a contact id or address is, by the lake; with what an earlier pass knew."""
     token = before.token if before else secrets.token_hex(8)
     contacts, addresses = {name}, {address(name)} if "@" in name else set[str]()
-    replies: set[str] = set()
-    deliveries: set[str] = set()
+    found = Person(token=token)
     try:
         connection = connect(home.path, read_only=True)
     except LakeError:
@@ -128,20 +179,26 @@ def _person(home: Home, name: str, before: Person | None) -> Person:
     if connection is not None:
         with closing(connection):
             contacts, addresses = _names(connection, name)
-            replies, deliveries = _things_of(connection, contacts, addresses)
-    replies |= _remembered(home.path, contacts, addresses) | _lessons(
-        home, Person(token=token, addresses=tuple(addresses))
-    )
-    if before:
-        contacts, addresses = contacts | set(before.contacts), addresses | set(before.addresses)
-        replies, deliveries = replies | set(before.replies), deliveries | set(before.deliveries)
+            if before:
+                contacts, addresses = contacts | set(before.contacts), addresses | set(before.addresses)
+            found = _things_of(connection, contacts, addresses)
+    lessons = _lessons(home, Person(token=token, addresses=tuple(addresses), mailboxes=found.mailboxes))
+    earlier = before or found
     return Person(
         token=token,
-        contacts=tuple(sorted(contacts)),
-        addresses=tuple(sorted(addresses)),
-        replies=tuple(sorted(replies)),
-        deliveries=tuple(sorted(deliveries)),
+        contacts=_with_new(earlier.contacts, contacts),
+        addresses=_with_new(earlier.addresses, addresses),
+        replies=_with_new(earlier.replies, {*found.replies, *_remembered(home.path, contacts, addresses)}),
+        shared=_with_new(earlier.shared, found.shared),
+        lessons=_with_new(earlier.lessons, lessons),
+        deliveries=_with_new(earlier.deliveries, found.deliveries),
+        mailboxes=_with_new(earlier.mailboxes, found.mailboxes),
     )
+
+
+def _with_new(known: Sequence[_Name], found: Collection[_Name]) -> tuple[_Name, ...]:
+    """What was known, in its order, since other names are numbered by it; then what is new."""
+    return (*known, *sorted(set(found) - set(known), key=repr))
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> set[str]:  # noqa: ANN401 - of a query
@@ -178,32 +235,49 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - for people
 
 
-def _things_of(
-    connection: duckdb.DuckDBPyConnection, contacts: set[str], addresses: set[str]
-) -> tuple[set[str], set[str]]:
-    """(event ids of their replies, delivery ids of messages to them alone)."""
-    mine = "(contact_id IN (SELECT unnest($c)) OR lower(trim(recipient)) IN (SELECT unnest($a)))"
-    values = {"c": sorted(contacts), "a": sorted(addresses)}
-    deliveries = connection.execute(
-        f"""SELECT delivery_id FROM store.facts WHERE delivery_id IN (
-            SELECT delivery_id FROM store.facts WHERE delivery_id IS NOT NULL AND {mine})
-        GROUP BY 1 HAVING bool_and({mine} OR (contact_id IS NULL AND (recipient IS NULL OR kind = 'replied')))""",
-        values,
-    ).fetchall()
-    linked = "SELECT coalesce(linked, delivery) FROM store.facts LEFT JOIN store.links ON delivery = alias"
-    replies = connection.execute(
-        f"""SELECT event_id FROM store.facts LEFT JOIN store.links ON delivery = alias WHERE kind = 'replied' AND (
-            {mine} OR lower(trim({_MAIL_REPLY})) IN (SELECT unnest($a))
-            OR coalesce(linked, delivery) IN ({linked} WHERE {mine} AND NOT {_OF_MAIL}))
-        UNION SELECT event_id FROM store.readings WHERE {mine}
-        UNION SELECT event_id FROM store.replies WHERE lower(trim(recipient)) IN (SELECT unnest($a))""",
-        values,
-    ).fetchall()
-    return {str(row[0]) for row in replies}, {str(row[0]) for row in deliveries}
+def _things_of(connection: duckdb.DuckDBPyConnection, contacts: set[str], addresses: set[str]) -> Person:
+    """The names of their replies, the delivery ids of messages to them alone, and which addresses are our senders'."""
+    senders = _texts(connection, "SELECT DISTINCT lower(trim(sender)) FROM store.facts WHERE sender IS NOT NULL")
+    mailboxes = addresses & senders
+    values = {"c": sorted(contacts), "a": sorted(addresses), "r": sorted(addresses - mailboxes)}
+    to_them = (
+        f"(contact_id IN (SELECT unnest($c)) OR (lower(trim(recipient)) IN (SELECT unnest($a)) AND NOT {_OF_MAIL}))"
+    )
+    to_nobody_else = f"({to_them} OR (contact_id IS NULL AND (recipient IS NULL OR kind = 'replied')))"
+
+    def asked(query: str) -> list[tuple[Any, ...]]:
+        return connection.execute(query, _used(query, values)).fetchall()
+
+    deliveries = asked(f"""SELECT delivery_id FROM store.facts WHERE delivery_id IN (
+            SELECT delivery_id FROM store.facts WHERE delivery_id IS NOT NULL AND {to_them})
+        GROUP BY 1 HAVING bool_and(coalesce({to_nobody_else}, false))""")
+    named = "SELECT coalesce(linked, delivery) AS message, * FROM store.facts LEFT JOIN store.links ON delivery = alias"
+    alone = f"""(SELECT message FROM ({named}) WHERE message IN (SELECT message FROM ({named}) WHERE {to_them})
+        GROUP BY 1 HAVING bool_and(coalesce({to_nobody_else}, false)))"""
+    author = f"lower(trim({_MAIL_REPLY}))"
+    of_rows = "contact_id IN (SELECT unnest($c)) OR lower(trim(recipient)) IN (SELECT unnest($r))"
+    replies = asked(f"""
+        SELECT provider, event_id, recipient FROM ({named}) WHERE kind = 'replied' AND (
+            contact_id IN (SELECT unnest($c)) OR {author} IN (SELECT unnest($a))
+            OR ({author} = '' AND lower(trim(recipient)) IN (SELECT unnest($r))) OR message IN {alone})
+        UNION SELECT provider, event_id, recipient FROM store.readings WHERE {of_rows}
+        UNION SELECT provider, event_id, recipient FROM store.replies WHERE lower(trim(recipient)) IN (SELECT unnest($r))""")
+    ids = {row[1] for row in replies}
+    same = connection.execute(
+        """SELECT provider, event_id, recipient FROM store.facts
+        WHERE kind = 'replied' AND event_id IN (SELECT unnest($ids))""", {"ids": sorted(ids)}
+    ).fetchall()  # fmt: skip
+    return Person(
+        token="",
+        replies=tuple(replies),
+        shared=tuple({row[1] for row in same if row not in set(replies)}),
+        deliveries=tuple(str(row[0]) for row in deliveries),
+        mailboxes=tuple(mailboxes),
+    )
 
 
-def _remembered(home: Path, contacts: set[str], addresses: set[str]) -> set[str]:
-    """Event ids of their replies that the replies flow remembers."""
+def _remembered(home: Path, contacts: set[str], addresses: set[str]) -> set[ReplyName]:
+    """Names of their replies that the replies flow remembers."""
     from flows.reply_models import FOLDER
     from flows.reply_state import NAME, ReplyState
 
@@ -231,7 +305,7 @@ def _suppress(home: Home, person: Person, by: str) -> None:
     with closing(log):
         standing = [one for one in ControlClient(log).holding().suppressions if one.scope == ALL_CHANNELS]
         people: Sequence[tuple[str | None, str | None]] = [(None, one) for one in person.addresses]
-        if not people and (person.replies or person.deliveries):
+        if not people:
             people = [(one, None) for one in person.contacts]
         wanted = [pair for pair in people if not _stands(standing, *pair)]
         commands = [
@@ -262,6 +336,7 @@ def _land_control(home: Home) -> None:
 
 def _forget_in_models(home: Home, person: Person) -> dict[str, int]:
     """Returns when the replies flow has taken out what it was asked to; the rest of what it remembers is done here."""
+    from flows.forgetting import change_of_commands
     from flows.reply_models import FOLDER
     from flows.reply_state import NAME, ReplyState
     from outpulse.teaching import await_heeding, await_landing
@@ -273,7 +348,8 @@ def _forget_in_models(home: Home, person: Person) -> dict[str, int]:
         await_heeding(home, log, log.end(Stream.FEEDBACK, 0) - 1)
         await_landing(home, log)
     with closing(ReplyState(home.path / FOLDER)) as state:
-        return {"models": state.take_out(Forgetting(person))}
+        forgetting = Forgetting(person)
+        return {"models": state.take_out(forgetting, change_of_commands(forgetting))}
 
 
 def _left(home: Path, forgetting: Forgetting) -> Iterator[Path]:
@@ -283,8 +359,16 @@ def _left(home: Path, forgetting: Forgetting) -> Iterator[Path]:
         if inside.startswith("lake/of-format-"):
             if inside.count("/") == 1:
                 yield path
-        elif not inside.startswith(_OWN) and path.is_file() and forgetting.mentions(path.read_bytes()):
+        elif not inside.startswith(_OWN) and forgetting.mentions(_content(path)):
             if inside.startswith("quality/"):
-                path.unlink()  # the next check makes it anew
+                path.unlink(missing_ok=True)  # the next check makes it anew
             else:
                 yield path
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; none of what is no file, or gone meanwhile."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""

@@ -25,6 +25,8 @@ from sinks.store import FACT_COLUMNS, STORED_TABLES
 
 _WORDS: Final = ("store.replies", "store.readings")
 _META: Final = "__ducklake_metadata_lake"
+_MAILS: Final = "mailbox"
+"""The provider whose requests are one mail each, in which anything may be in base64."""
 _PLACES: Final = ("raw_partition", "raw_offset")
 _VACUUM: Final = """
 import sqlite3, sys
@@ -37,7 +39,8 @@ connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 def forget_in_lake(lake: Lake, forgetting: Forgetting, erased: Collection[tuple[int, int]]) -> dict[str, int]:
     """Takes a person out of all tables; how many rows of each were changed, without those where none was.
 
-    `erased` are the places (partition, offset) of raw requests that are gone: dead letters made of them keep no bytes.
+    `erased` are the places (partition, offset) of raw requests that are gone: dead letters made of mails among them keep no
+    bytes; of others those whose own bytes name the person.
     """
     lake.settle()
     with lake.transaction() as connection:
@@ -79,9 +82,10 @@ def _concerns_fact(forgetting: Forgetting) -> str:
     person = forgetting.person
     told = [
         _is_one_of("contact_id", person.contacts),
-        _is_one_of("lower(recipient)", person.addresses),
+        _is_one_of("lower(trim(recipient))", person.addresses),
+        _is_one_of("lower(trim(json_extract_string(attributes, '$.from')))", person.addresses),
         _is_one_of("delivery_id", person.deliveries),
-        f"(kind = 'replied' AND {_is_one_of('event_id', person.replies)})",
+        f"(kind = 'replied' AND {_is_one_of('event_id', [name[1] for name in person.replies])})",
         *(_holds(column, forgetting) for column in ("attributes", "reason", "url")),
     ]
     return " OR ".join(told)
@@ -165,15 +169,22 @@ def _rows(
 
 def _changed_row(table: str, row: Row, forgetting: Forgetting, erased: Collection[tuple[int, int]]) -> Row | None:
     came_from = tuple(int(row.get(name) or 0) for name in _PLACES)
-    if table == "dead_letters" and came_from in erased:
+    is_mail = row.get("provider") == _MAILS and came_from in erased
+    if table == "dead_letters" and (is_mail or forgetting.mentions(row["raw"])):
         return row | {"raw": b"", "detail": None}
     return forgetting.row(table, row)
 
 
 def _concerns_row(kinds: dict[str, str], forgetting: Forgetting, erased: Collection[tuple[int, int]]) -> str:
     """SQL: whether a row may be about the person, or name them."""
-    replies = forgetting.person.replies
+    person = forgetting.person
+    replies = sorted({name[1] for name in person.replies})
     told = [_holds(name, forgetting) for name, kind in kinds.items() if kind in {"VARCHAR", "JSON", "BLOB"}]
+    told += [_is_one_of(name, person.contacts) for name in ("contact_id",) if name in kinds]
+    told += [_is_one_of(f"lower(trim({name}))", person.addresses) for name in ("recipient",) if name in kinds]
+    if "scope_value" in kinds:
+        told += [f"(scope_kind = 'contact' AND {_is_one_of('scope_value', person.contacts)})"]
+        told += [f"(scope_kind = 'recipient' AND {_is_one_of('lower(scope_value)', person.addresses)})"]
     told += [_is_one_of(name, replies) for name in ("event_id",) if name in kinds]
     if "event_context" in kinds:
         told += [_is_one_of("json_extract_string(event_context, '$.event_id')", replies)]

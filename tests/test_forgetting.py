@@ -22,6 +22,7 @@ from flows.run import open_lake
 from outpulse.forgetting import run_forget
 from outpulse.home import open_home
 from schemas.events import RawRequest, Stream
+from schemas.failures import SettingsError
 from schemas.rawrecords import pack, unpack
 from sinks.attach import connect, writer_pid
 from tests.lakes import differences, rows, tables
@@ -121,9 +122,10 @@ def fill(home: Path) -> None:
     (home / "people.csv").unlink()
     work(home, names=("normalize", "delivery", "replies"))
     post(home, [], [said(1, "question"), said(1, "bob@firm.example", "referred_email"), said(2, "interested")])
-    lesson = {"id": "lesson-1", "text": f"{WORDS} {ADDRESS}", "channel": "email", "intent": "question"}
+    lesson = {"id": "lesson-1", "text": f"{WORDS} {ADDRESS}", "channel": "email", "intent": "question",
+              "headers": {"From": f"Zoe Pfiffig <{ADDRESS}>"}}  # fmt: skip
     (home / "lessons.jsonl").write_text(
-        json.dumps(lesson) + "\n" + json.dumps({**lesson, "id": "l2", "text": "Call me"})
+        json.dumps(lesson) + "\n" + json.dumps({**lesson, "id": "l2", "text": "Call me", "headers": {}})
     )
     assert run("replies", "learn", str(home / "lessons.jsonl"), "--home", str(home)).returncode == 0
     (home / "lessons.jsonl").unlink()
@@ -222,11 +224,13 @@ def test_nothing_is_left_of_a_person_but_the_suppression_and_no_figure_changes(k
                ADDRESS).returncode == 4  # fmt: skip
 
 
-def test_a_second_call_changes_nothing(known: Path) -> None:
+def test_a_second_call_changes_nothing_and_a_name_that_nobody_has_is_refused(known: Path) -> None:
     forget(known)
     before = tables(known, (*FIGURES, "events", "response_intelligence", "suppressions", "feedback"))
-    for name in (CONTACT, ADDRESS):
-        assert forget(known, name) == "nothing names them any more\n"
+    assert forget(known, ADDRESS) == "nothing names them any more\n"
+    for unknown in (CONTACT, "autumn", "ida@out.example", "who@firm.example"):
+        with pytest.raises(SettingsError, match="no contact id and no address that this home knows"):
+            forget(known, unknown)
 
     assert differences(before, tables(known, tuple(before))) == []
     assert_forgotten(known)
