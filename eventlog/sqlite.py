@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 import xxhash
 
 from eventlog import MAX_READ_BYTES, Record, Stored
-from eventlog.erasing import erase_free_pages, truncate_wal
+from eventlog.erasing import erase_unused, truncate_wal
 from schemas.events import Stream
 from schemas.failures import LogError
 
 _BUSY_SECONDS: Final = 30.0
 _SLICE: Final = 5_000
-_PAGE_RECORDS: Final = 256
-"""More records than a page of 4 KiB holds."""
+_PAGE_RECORDS: Final = 2_048
+"""More records than eight pages of 4 KiB hold: where retention ended, neighbours lend each other records."""
 _WHOLE: Final = frozenset({Stream.CONTROL, Stream.FEEDBACK})
 """Streams that are never split: what holds of them hangs on the order of all their records."""
 _SCHEMA: Final = """
@@ -167,13 +167,17 @@ class SqliteLog:
             if made:
                 with self._erasing(stream, partition) as connection:
                     connection.executemany("UPDATE records SET value = ? WHERE offset = ?", made)
-        with self._erasing(stream, partition) as connection:  # the oldest page still has what was dropped before it
+        with self._erasing(stream, partition) as connection:  # the oldest pages still have what was dropped before them
             oldest = connection.execute("SELECT * FROM records ORDER BY offset LIMIT ?", (_PAGE_RECORDS,)).fetchall()
             connection.executemany("DELETE FROM records WHERE offset = ?", [row[:1] for row in oldest])
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", oldest)
         with _as_log_error(f"cannot erase from the {stream} log in {self._folder}"):
-            erase_free_pages(connection)
-            truncate_wal(connection)
+            erase_unused(connection)
+            is_cut = truncate_wal(connection)
+        if not is_cut:
+            raise LogError(
+                f"the write-ahead log of {stream} in {self._folder} could not be cut, readers hold on to it; call again"
+            )
         return changed
 
     @contextmanager
@@ -181,7 +185,6 @@ class SqliteLog:
         """A transaction in which what is replaced or deleted becomes zeros in the file."""
         with _as_log_error(f"cannot erase from the {stream} log in {self._folder}"):
             connection = self._connection(stream, partition)
-            connection.execute("PRAGMA secure_delete=ON")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -190,8 +193,6 @@ class SqliteLog:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            finally:
-                connection.execute("PRAGMA secure_delete=OFF")  # else retention would write all that it drops once more
 
     def close(self) -> None:
         """Closes every connection that any thread opened."""
@@ -244,6 +245,7 @@ def _open(path: Path) -> sqlite3.Connection:
                 raise
             time.sleep(0.01)
     connection.execute("PRAGMA synchronous=FULL")  # in WAL mode: every commit is on disk before it returns
+    connection.execute("PRAGMA secure_delete=ON")  # what retention drops is gone, whatever SQLite was built with
     connection.executescript(_SCHEMA)
     return connection
 
