@@ -175,9 +175,7 @@ class SqliteLog:
             erase_unused(connection)
             is_cut = truncate_wal(connection)
         if not is_cut:
-            raise LogError(
-                f"the write-ahead log of {stream} in {self._folder} could not be cut, readers hold on to it; call again"
-            )
+            raise LogError(f"readers hold on to the {stream} log in {self._folder}, so old bytes are left; call again")
         return changed
 
     @contextmanager
