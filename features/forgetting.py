@@ -224,7 +224,8 @@ class Forgetting:
     def reply(self, reply: Reply) -> Reply:
         """A reply's words: none, where they are the person's; else with other names in them."""
         if self.is_author(reply) or self.wrote(reply.provider, reply.event_id, reply.recipient):
-            recipient = self.address(reply.recipient)
+            is_mailbox = (reply.headers or {}).get("from") and reply.recipient in self.person.mailboxes
+            recipient = reply.recipient if is_mailbox else self.address(reply.recipient)
             return msgspec.structs.replace(reply, text="", subject=None, headers=None, recipient=recipient)
         headers = reply.headers and {name: self.text(value) for name, value in reply.headers.items()}
         subject = self.text(reply.subject) if reply.subject else reply.subject

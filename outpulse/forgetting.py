@@ -65,14 +65,16 @@ def run_forget(home: Home, told: str, *, by: str | None) -> int:
     home.ensure()
     counts: Counter[str] = Counter()
     with closing(Jobs(home.path)) as jobs:
-        begun = jobs.held("forget")
-        for one in begun:
-            _suppress_and_forget(home, _person_of(one.args), by, counts)
-            jobs.mark(one, "done")
         person = None
+        for begun in jobs.held("forget"):
+            meant = _person_of(begun.args)
+            _suppress_and_forget(home, meant, by, counts)
+            jobs.mark(begun, "done")
+            if name in meant.contacts or address(name) in meant.addresses:
+                person = meant
         for _ in range(_PASSES):
             _let_land(home)
-            if person is None and not begun:
+            if person is None:
                 _refuse_unknown(home, name)
             person = _person(home, name, person)
             job = jobs.hold("forget", **msgspec.to_builtins(person))

@@ -15,6 +15,7 @@ from features.forgetting import Forgetting, Person, reply_mark
 from flows import forgetting as flow
 from flows.reply_models import FOLDER
 from flows.reply_state import ReplyState
+from outpulse.forgetting import _content, _with_new
 from schemas.events import CommandAction, Event, Feedback, Kind, Lesson, Reply, Stream
 from schemas.failures import DeadLetter, HomeError
 from schemas.labels import FORGET
@@ -242,3 +243,16 @@ def test_a_memory_that_stays_locked_is_told_in_one_line(state: ReplyState, tmp_p
         other.take_out(of(), lambda _: None)
     assert other.take_out(of(), lambda _: None) == 0
     other.close()
+
+
+def test_who_is_found_in_a_later_pass_gets_a_name_after_the_others() -> None:
+    addresses = _with_new(("zoe@firm.example",), {"ada@firm.example", "zoe@firm.example"})
+    assert addresses == ("zoe@firm.example", "ada@firm.example")
+    assert of(addresses=addresses).address("zoe@firm.example") == of(addresses=addresses[:1]).address(
+        "zoe@firm.example"
+    )
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_names_nobody(tmp_path: Path) -> None:
+    assert _content(tmp_path / "gone") == b""
+    assert _content(tmp_path) == b""
