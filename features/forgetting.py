@@ -92,10 +92,14 @@ class Forgetting:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        """The person's names in running text, each in a group of its own."""
-        forms = [_form_of_address(name) for name in self.person.addresses]
+        """The person's names in running text, each in a group of its own; there a mailbox of ours stands for us."""
+        forms = [_form_of_address(name) for name in self._told_addresses]
         forms += [_form_of_contact(name) for name in self.person.contacts]
         return re.compile("|".join(f"({form})" for form in forms), re.IGNORECASE) if forms else None
+
+    @property
+    def _told_addresses(self) -> list[str]:
+        return [name for name in self.person.addresses if name not in self.person.mailboxes]
 
     @cached_property
     def _maybe(self) -> re.Pattern[bytes] | None:
@@ -140,7 +144,7 @@ class Forgetting:
         return scope if kind in _OTHER_SCOPES and colon else self.text(scope)
 
     def _other_name(self, found: re.Match[str]) -> str:
-        names = [*self._addresses.values(), *self._contacts.values()]
+        names = [*(self._addresses[name] for name in self._told_addresses), *self._contacts.values()]
         return names[(found.lastindex or 1) - 1]
 
     def contact(self, name: str | None) -> str | None:

@@ -39,16 +39,17 @@ _OWN: Final = ("lake/data/", "lake/catalog.sqlite", "lake/spill/", "log/", "mode
 """Places in the home that are taken care of; what else names the person is told."""
 _OF_MAIL: Final = "(kind = 'replied' AND delivery_id IS NULL)"
 """SQL: facts whose recipient is our own mailbox."""
+_FROM: Final = "json_extract_string(attributes, '$.from')"
 _NAMED: Final = "contact_id = $name OR lower(trim(recipient)) = $address"
 _KNOWN: Final = (
     f"store.facts WHERE contact_id = $name OR (lower(trim(recipient)) = $address AND NOT {_OF_MAIL})",
-    "store.facts WHERE kind = 'replied' AND lower(trim(json_extract_string(attributes, '$.from'))) = $address",
+    f"store.facts WHERE kind = 'replied' AND lower(trim(coalesce({_FROM}, recipient))) = $address",
     f"contacts WHERE {_NAMED}",
     f"suppressions WHERE {_NAMED}",
     "pauses WHERE (scope_kind = 'contact' AND scope_value = $name) OR (scope_kind = 'recipient' AND scope_value = $address)",
 )
 """SQL: rows by which a name is known."""
-_MAIL_REPLY: Final = "coalesce(json_extract_string(attributes, '$.from'), '')"
+_MAIL_REPLY: Final = f"coalesce({_FROM}, '')"
 
 
 def run_forget(home: Home, told: str, *, by: str | None) -> int:
@@ -65,24 +66,26 @@ def run_forget(home: Home, told: str, *, by: str | None) -> int:
     home.ensure()
     counts: Counter[str] = Counter()
     with closing(Jobs(home.path)) as jobs:
-        person = None
-        for begun in jobs.held("forget"):
-            meant = _person_of(begun.args)
-            _suppress_and_forget(home, meant, by, counts)
-            jobs.mark(begun, "done")
-            if name in meant.contacts or address(name) in meant.addresses:
-                person = meant
-        for _ in range(_PASSES):
-            _let_land(home)
-            if person is None:
-                _refuse_unknown(home, name)
-            person = _person(home, name, person)
-            job = jobs.hold("forget", **msgspec.to_builtins(person))
-            is_done = not _suppress_and_forget(home, person, by, counts) or writer_pid(home.path) is None
-            jobs.mark(job, "done")
-            if is_done:  # else what was on its way meanwhile may have come in
-                break
-        jobs.erase()
+        try:
+            person = None
+            for begun in jobs.held("forget"):
+                meant = _person_of(begun.args)
+                _suppress_and_forget(home, meant, by, counts)
+                jobs.mark(begun, "done")
+                if name in meant.contacts or address(name) in meant.addresses:
+                    person = meant
+            for _ in range(_PASSES):
+                _let_land(home)
+                if person is None:
+                    _refuse_unknown(home, name)
+                person = _person(home, name, person)
+                job = jobs.hold("forget", **msgspec.to_builtins(person))
+                is_done = not _suppress_and_forget(home, person, by, counts) or writer_pid(home.path) is None
+                jobs.mark(job, "done")
+                if is_done:  # else what was on its way meanwhile may have come in
+                    break
+        finally:
+            jobs.erase()  # also of a call that was cut off when all was done
     _print(counts)
     assert person is not None  # noqa: S101 - there is at least one pass
     left = list(_left(home.path, Forgetting(person)))
@@ -106,7 +109,8 @@ def _refuse_unknown(home: Home, name: str) -> None:
     if not (_is_in_lake(home.path, name) or _remembered(home.path, {name}, {address(name)})):
         raise SettingsError(
             f"{name!r} is no contact id and no address that this home knows, so nothing was changed;"
-            " valid is a contact id or an address as events, imports or suppressions have it"
+            " valid is a contact id or an address as events, imports or suppressions have it;"
+            " who was forgotten before is known by the suppressed address alone"
         )
 
 

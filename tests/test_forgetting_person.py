@@ -7,18 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters import REGISTRY
 from control.commands import decide, decide_on_person
 from control.scopes import parse_scope
 from eventlog import Record
 from eventlog.sqlite import SqliteLog
 from features.forgetting import Forgetting, Person, reply_mark
 from flows import forgetting as flow
+from flows.normalize import CONSUMER
 from flows.reply_models import FOLDER
 from flows.reply_state import ReplyState
 from outpulse.forgetting import _content, _with_new
-from schemas.events import CommandAction, Event, Feedback, Kind, Lesson, Reply, Stream
+from schemas.events import CommandAction, Event, Feedback, Kind, Lesson, RawRequest, Reply, Stream
 from schemas.failures import DeadLetter, HomeError
 from schemas.labels import FORGET
+from schemas.rawrecords import pack
 
 ADDRESS, OTHER = "zanna.quast@firm.example", "otto@firm.example"
 AT = "2026-01-05T09:00:00.000Z"
@@ -121,6 +124,22 @@ def test_mails_to_a_mailbox_of_ours_are_not_hers_because_it_is_her_address_too()
     assert forgetting.reply(reply) == reply
     row = {"event_id": "1", "provider": "mailbox", "recipient": ADDRESS, "extracted": "{}", "created_at": AT}
     assert forgetting.row("readings", row) == row
+
+
+def test_requests_that_only_name_her_as_a_sender_of_ours_stay(log: SqliteLog) -> None:
+    requests = [
+        RawRequest(
+            provider="sendgrid", method="POST", url="/w", received_at=AT, headers={},
+            body=msgspec.json.encode([{"email": whom, "event": "delivered", "sg_event_id": "k", "timestamp": 1767607200,
+                                       "sender": ADDRESS}]),
+        )
+        for whom in (OTHER, ADDRESS)
+    ]  # fmt: skip
+    log.append(Stream.RAW, [Record(None, pack(one)) for one in requests])
+    log.mark(CONSUMER, Stream.RAW, 0, 3)
+    erased: set[tuple[int, int]] = set()
+    flow._forget_in_log(log, of(mailboxes=(ADDRESS,)), REGISTRY, erased)
+    assert erased == {(0, 2)}
 
 
 def feedback(log: SqliteLog) -> list[Feedback]:

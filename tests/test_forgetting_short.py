@@ -8,7 +8,7 @@ import pytest
 
 from eventlog import Record
 from eventlog.sqlite import SqliteLog
-from outpulse.forgetting import run_forget
+from outpulse.forgetting import _person, run_forget
 from outpulse.home import open_home
 from schemas.events import RawRequest, Stream
 from schemas.failures import SettingsError
@@ -16,7 +16,7 @@ from schemas.rawrecords import pack
 from sinks.alerts.outbox import FILE, Outbox
 from tests.lakes import rows
 from tests.processes import run
-from tests.test_replies_flow import post, work
+from tests.test_replies_flow import post, replied, work
 
 Row = dict[str, Any]
 
@@ -24,8 +24,8 @@ Row = dict[str, Any]
 def called(number: int, contact: str, **more: Any) -> Row:
     return {
         "event_id": f"e{number}", "kind": "called", "occurred_at": f"2026-01-05T09:{number:02d}:00.000Z", "provider": "crm",
-        "channel": "phone", "campaign_id": "4711", "contact_id": contact, "sender": "4711",
-    } | more  # fmt: skip
+        "channel": "phone", "campaign_id": "4711", "sender": "4711",
+    } | {"contact_id": contact} | more  # fmt: skip
 
 
 @pytest.fixture
@@ -101,3 +101,24 @@ def test_dead_letters_of_others_in_the_same_request_keep_their_bytes(home: Path)
     run_forget(open_home(str(home)), "zanna@firm.example", by="ida")
     assert rows(home, query) == before
     assert rows(home, "SELECT count(*), count(*) FILTER (raw = ''::BLOB) FROM dead_letters") == [(2, 1)]
+
+
+def test_of_a_message_to_several_only_her_own_reply_is_hers_whatever_its_id(home: Path) -> None:
+    hers: Row = {
+        "contact_id": "contact-zanna",
+        "recipient": "zanna@firm.example",
+        "delivery_id": "d-1",
+        "channel": "email",
+    }
+    his = hers | {"contact_id": "contact-otto", "recipient": "otto@firm.example"}
+    posted = [
+        replied(1, "Mine", **hers),
+        replied(1, "Not hers", **his),
+        replied(2, "Nobody knows whose", delivery_id="d-1"),
+    ]
+    post(home, [*(called(n, "x", **(who | {"kind": "sent"})) for n, who in enumerate((hers, his))), *posted])
+    work(home, names=("normalize", "delivery"))
+
+    found = _person(open_home(str(home)), "contact-zanna", None)
+    assert found.replies == (("crm", "r1", "zanna@firm.example"),)
+    assert (found.shared, found.deliveries) == (("r1",), ())
