@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from eventlog.erasing import truncate_wal
+from eventlog.erasing import erase_unused, truncate_wal
 from features.forgetting import Forgetting, ReplyName, anonym, anonymous_address, reply_mark
 from schemas.events import Event, Reply
 from schemas.failures import HomeError
@@ -294,6 +294,7 @@ class ReplyState:
             "SELECT rowid, after, command FROM heeded": partial(self._take_out_of_command, change_command),
         }
         changed = sum(self._take_out_of(query, change) for query, change in changes.items())
+        _retried(lambda: erase_unused(self._db))
         if not truncate_wal(self._db):
             raise HomeError(f"{NAME}-wal could not be cut, somebody reads it all the time; call again")
         return changed
@@ -311,13 +312,7 @@ class ReplyState:
     @contextmanager
     def _patiently(self) -> Iterator[None]:
         """A short transaction, begun when a live flow lets go of the file: it may hold on to it for a batch."""
-        for tried in range(_TRIES):
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or tried == _TRIES - 1:
-                    raise HomeError(f"{NAME} cannot be changed: {error}; call again") from None
+        _retried(lambda: self._db.execute("BEGIN IMMEDIATE"))
         try:
             yield
             self._db.execute("COMMIT")
@@ -367,6 +362,22 @@ class ReplyState:
         """Closes the file."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+
+
+def _retried(do: Callable[[], object]) -> None:
+    """Does something that a live flow may keep waiting.
+
+    Raises:
+        HomeError: it kept it waiting all the time.
+    """
+    for tried in range(_TRIES):
+        try:
+            do()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or tried == _TRIES - 1:
+                raise HomeError(f"{NAME} cannot be changed: {error}; call again") from None
+        else:
+            return
 
 
 def _is_meant(one: Event | Reply, token: str, marks: Collection[str] | None) -> bool:

@@ -98,3 +98,14 @@ def test_what_a_courier_notes_meanwhile_is_not_undone(told: Path, monkeypatch: p
 def test_a_home_without_alerts_has_nothing_to_forget(tmp_path: Path) -> None:
     assert forget_in_alerts(tmp_path, FORGETTING) == 0
     assert not (tmp_path / FILE).exists()
+
+
+def test_alerts_that_expired_before_are_gone_from_the_file_too(told: Path) -> None:
+    with sqlite3.connect(told / FILE, isolation_level=None) as careless:
+        careless.execute("PRAGMA secure_delete=OFF")
+        careless.execute("DELETE FROM sendings WHERE number <= 2")
+        careless.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    careless.close()
+    assert CONTACT.encode() in (told / FILE).read_bytes()
+    forget_in_alerts(told, FORGETTING)
+    assert CONTACT.encode() not in b"".join(path.read_bytes() for path in told.glob(f"{FILE}*"))

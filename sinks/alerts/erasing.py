@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from eventlog.erasing import truncate_wal
+from eventlog.erasing import erase_unused, truncate_wal
 from features.forgetting import Forgetting
 from schemas.failures import HomeError
 from sinks.alerts.notices import Notice
@@ -51,6 +51,7 @@ def forget_in_alerts(home: Path, forgetting: Forgetting) -> int:
                 if table in tables
             )
             connection.execute("COMMIT")
+            erase_unused(connection)
             is_cut = truncate_wal(connection)
     except sqlite3.Error as error:
         raise HomeError(f"{path} cannot be changed: {error}; call again") from None
