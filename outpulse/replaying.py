@@ -23,7 +23,7 @@ def run_replay_verb(home: Home, names: Sequence[str], speed: str, *, live: bool)
 
     pace = _pace(speed)
     home.ensure()
-    give_memory_back()
+    give_memory_back(from_mib=4 if live or home.settings.guard.replay else 1)
     paths = [_spooled(home) if name == "-" else Path(name) for name in names]
     try:
         files = [EventFile(path) for path in paths]
