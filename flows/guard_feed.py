@@ -142,20 +142,20 @@ class GuardFeed:
     def _merged(self, chunks: Sequence[Sequence[Stored]]) -> list[Stored]:
         """What of the chunks comes before anything that is not read yet, by the appenders' clocks."""
         ends = [
-            _clock(chunk)[-1]
+            clock(chunk)[-1]
             for partition, chunk in enumerate(chunks)
             if chunk and self._log.end(Stream.EVENTS, partition) > chunk[-1].offset + 1
         ]
         horizon = min(ends, default=None)
         taken: list[Stored] = []
-        for moment, partition, record in heapq.merge(*(_timed(chunk, p) for p, chunk in enumerate(chunks))):
+        for moment, partition, record in heapq.merge(*(timed(chunk, p) for p, chunk in enumerate(chunks))):
             if horizon is None or moment <= horizon:
                 taken.append(record)
                 self._events[partition] = record.offset + 1
         return taken
 
 
-def _clock(chunk: Sequence[Stored]) -> list[int]:
+def clock(chunk: Sequence[Stored]) -> list[int]:
     """When each record was appended; a clock that was set back stands still, as the order of a partition stays."""
     found: list[int] = []
     for record in chunk:
@@ -163,8 +163,9 @@ def _clock(chunk: Sequence[Stored]) -> list[int]:
     return found
 
 
-def _timed(chunk: Sequence[Stored], partition: int) -> Iterator[tuple[int, int, Stored]]:
-    return ((ms, partition, record) for ms, record in zip(_clock(chunk), chunk, strict=True))
+def timed(chunk: Sequence[Stored], partition: int) -> Iterator[tuple[int, int, Stored]]:
+    """The records of a chunk with their instants and the chunk's own number, to be merged with those of others."""
+    return ((ms, partition, record) for ms, record in zip(clock(chunk), chunk, strict=True))
 
 
 def is_peoples(raw: bytes) -> bool:

@@ -4,12 +4,12 @@ The order is that of the appenders' clocks; of equal instants feedback comes fir
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from eventlog import Log, Stored
-from flows.guard_feed import is_peoples
+from flows.guard_feed import clock, is_peoples, timed
 from schemas.events import Stream
 
 _STREAMS: Final = (Stream.FEEDBACK, Stream.CONTROL, Stream.EVENTS, Stream.REPLIES)
@@ -68,10 +68,10 @@ class ReplyFeed:
     def _merged(self, chunks: Mapping[tuple[Stream, int], list[Stored]]) -> ReplyBatch:
         """The first records of all chunks, as far as nothing unread may come before them."""
         # A chunk ends where the read did: what follows in its partition is not older than its last record.
-        ends = [_clock(chunk)[-1] for part, chunk in chunks.items() if chunk and self._goes_on(part, chunk[-1].offset)]
+        ends = [clock(chunk)[-1] for part, chunk in chunks.items() if chunk and self._goes_on(part, chunk[-1].offset)]
         horizon = min(ends, default=None)
         taken: list[tuple[Stream, Stored]] = []
-        for moment, rank, _, record in heapq.merge(*map(_timed, chunks.values(), range(len(chunks)))):
+        for moment, rank, record in heapq.merge(*map(timed, chunks.values(), range(len(chunks)))):
             if (horizon is not None and moment > horizon) or len(taken) >= self._most:
                 break
             stream, partition = self._parts[rank]
@@ -89,15 +89,3 @@ def _is_wanted(stream: Stream, raw: bytes) -> bool:
     if stream is Stream.EVENTS:
         return _MARK in raw
     return stream is not Stream.CONTROL or is_peoples(raw)
-
-
-def _clock(chunk: Sequence[Stored]) -> list[int]:
-    """When each record was appended; a clock that was set back stands still, as the order of a partition stays."""
-    found: list[int] = []
-    for record in chunk:
-        found.append(max(record.appended_ms, found[-1]) if found else record.appended_ms)
-    return found
-
-
-def _timed(chunk: Sequence[Stored], rank: int) -> Iterator[tuple[int, int, int, Stored]]:
-    return ((ms, rank, record.offset, record) for ms, record in zip(_clock(chunk), chunk, strict=True))

@@ -30,11 +30,11 @@ class Failing(NamedTuple):
 def failing_after(rows: Iterable[DataQualityRow], before: Mapping[str, Failing]) -> dict[str, Failing]:
     """The suites that fail in a run, given those that failed in the one before."""
     found: dict[str, Failing] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.check_name):
         if not row.success:
-            known = before[row.suite].since if row.suite in before else row.run_at
+            since = before[row.suite].since if row.suite in before else row.run_at
             names = found[row.suite].names if row.suite in found else []
-            found[row.suite] = Failing(known, sorted([*names, row.check_name]))
+            found[row.suite] = Failing(since, [*names, row.check_name])
     return found
 
 
@@ -58,31 +58,35 @@ def failing_before(connection: duckdb.DuckDBPyConnection, run_at: datetime) -> d
     return {suite: Failing(since, names) for suite, since, names in found}
 
 
-def tellings(rows: Iterable[DataQualityRow], before: Mapping[str, Failing]) -> list[Telling]:
+def tellings(rows: Sequence[DataQualityRow], before: Mapping[str, Failing]) -> list[Telling]:
     """One alert a suite that fails, the same for the same failures on one UTC day; one that a suite holds again."""
     suites: dict[str, list[DataQualityRow]] = {}
     for row in rows:
         suites.setdefault(row.suite, []).append(row)
+    now = failing_after(rows, before)
     found = []
     for suite, checked in suites.items():
-        failing = [row for row in checked if not row.success]
-        if failing:
-            since = before[suite].since if suite in before else checked[0].run_at
-            found.append(_fails(suite, failing, since))
+        if suite in now:
+            found.append(_fails(suite, [row for row in checked if not row.success], now[suite]))
         elif suite in before:
             found.append(_holds(suite, before[suite], checked[0].run_at))
     return found
 
 
-def _fails(suite: str, failing: Sequence[DataQualityRow], since: datetime) -> Telling:
+def _fails(suite: str, failing: Sequence[DataQualityRow], now: Failing) -> Telling:
     run_at = failing[0].run_at
-    begun = max(since, run_at.replace(hour=0, minute=0, second=0, microsecond=0))
-    names = ",".join(sorted(row.check_name for row in failing))
+    begun = max(now.since, run_at.replace(hour=0, minute=0, second=0, microsecond=0))
     told = "; ".join(f"{row.expectation} ({row.table_name}): {row.observed}. Mend: {row.mend}" for row in failing)
     severity = max((row.severity for row in failing), key=_RANK.index)
     title = f"Data quality: {len(failing)} of the checks of {suite} fail"
     return _telling(
-        suite, severity, title, f"{told}. See `outpulse check` and table data_quality.", run_at, begun, names
+        suite,
+        severity,
+        title,
+        f"{told}. See `outpulse check` and table data_quality.",
+        run_at,
+        begun,
+        ",".join(now.names),
     )
 
 
