@@ -55,8 +55,8 @@ def language_of(text: str, around: Sequence[str] = ()) -> str:
             scores[code] += _MARK_WORTH
     if letters < _FEW_LETTERS:
         for part in around:
-            if len(part.split()) > 2:
-                scores[language_of(part)] += _THREAD_WORTH
+            if len(part.split()) > 2 and (found := language_of(part)) in scores:
+                scores[found] += _THREAD_WORTH
     best = max(scores, key=lambda code: scores[code])
     foreign = max(ranks, key=lambda code: ranks[code])
     if foreign not in scores and letters >= _FOREIGN_LETTERS and ranks[foreign] > scores[best] + _FOREIGN_MARGIN:
