@@ -48,6 +48,9 @@ _COUNTED: Final = {
 }
 
 
+_SCHEDULED: Final = "__ducklake_metadata_lake.ducklake_files_scheduled_for_deletion"
+
+
 class _File(NamedTuple):
     """A Parquet file and the commits (or row ids) whose rows it holds."""
 
@@ -228,6 +231,14 @@ class Upkeep:
     def _expire(self, older_than: datetime) -> None:
         """Lets go of snapshots, then of files that only expired snapshots had, after the same time again."""
         run = self.lake.connection.execute
-        cut = older_than.isoformat()
-        run(f"CALL ducklake_expire_snapshots('lake', older_than => TIMESTAMPTZ '{cut}')")
-        run(f"CALL ducklake_cleanup_old_files('lake', older_than => TIMESTAMPTZ '{cut}')")
+        # DuckLake compares times of a SQLite catalog as texts, its own ("2026-11-26 09:…") before those it is given
+        # ("2026-11-26T09:…"): by `older_than` all snapshots of the day would go, under whoever reads them.
+        found = run(
+            """SELECT snapshot_id FROM ducklake_snapshots('lake')
+            WHERE snapshot_time < ? AND snapshot_id < (SELECT id FROM ducklake_current_snapshot('lake'))""",
+            [older_than],
+        ).fetchall()
+        if found:
+            run(f"CALL ducklake_expire_snapshots('lake', versions => {[number for (number,) in found]})")
+        run(f"UPDATE {_SCHEDULED} SET schedule_start = replace(schedule_start, ' ', 'T') WHERE schedule_start LIKE '% %'")
+        run(f"CALL ducklake_cleanup_old_files('lake', older_than => TIMESTAMPTZ '{older_than.isoformat()}')")

@@ -43,6 +43,7 @@ def test_upkeep_changes_files_and_no_row(tmp_path: Path) -> None:
     many_small_commits(lake, 40, Upkeep(lake, keep_minutes=0))
     positions = lake.positions()
     Upkeep(lake, keep_minutes=0).full()
+    Upkeep(lake, keep_minutes=0).full()  # what the first let go of has no reader any more
 
     assert positions == lake.positions()
     lake.close()
@@ -194,3 +195,45 @@ def test_maintain_lets_go_of_old_outcomes_by_the_setting(home: Path) -> None:
 def test_a_time_to_keep_outcomes_that_makes_no_sense_is_refused(days: float) -> None:
     with pytest.raises(ValueError, match="from 1 to 36500"):
         QualitySettings(keep_days=days)
+
+
+def test_a_snapshot_can_be_read_as_long_as_is_set(home: Path) -> None:
+    lake = Lake(home)
+    many_small_commits(lake, 8)
+    reader = connect(home, read_only=True)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM store.commits").fetchone() != (0,)  # the snapshot begins
+    upkeep = Upkeep(lake, keep_minutes=10)
+    for _ in range(3):  # the files of that snapshot are merged, and let go if they may be
+        upkeep.full()
+
+    assert len(reader.execute("SELECT * FROM store.facts").fetchall()) == 40
+    reader.close()
+    lake.close()
+
+
+def test_what_is_older_than_that_goes_after_the_same_time_again(home: Path) -> None:
+    lake = Lake(home)
+    upkeep = Upkeep(lake, keep_minutes=10)
+    many_small_commits(lake, 40)
+    upkeep.full()
+    catalog = "__ducklake_metadata_lake"
+
+    def aged(minutes: int) -> int:
+        """Files left after upkeep that long after the last one."""
+        for table, column in (
+            ("ducklake_snapshot", "snapshot_time"),
+            ("ducklake_files_scheduled_for_deletion", "schedule_start"),
+        ):
+            lake.connection.execute(f"""UPDATE {catalog}.{table} SET {column} =
+                replace(({column}::TIMESTAMPTZ - INTERVAL {minutes} MINUTE)::VARCHAR, ' ', substr({column}, 11, 1))""")
+        upkeep.full()
+        return files(home)
+
+    merged = aged(0)
+    assert aged(9) >= merged
+    assert aged(2) >= merged  # snapshots are let go; a reader may have begun on one a moment before
+    assert aged(7) >= merged
+    assert aged(4) < merged / 2
+    assert rows(home, "SELECT count(*) FROM store.facts") == [(200,)]
+    lake.close()
