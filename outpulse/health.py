@@ -142,7 +142,14 @@ def _lake(home: Home) -> Iterator[Row]:
     reasons = connection.execute(
         "SELECT coalesce(provider, '-'), reason, count(*) FROM dead_letters GROUP BY ALL ORDER BY 3 DESC, 2 LIMIT 10"
     ).fetchall()
+    run_at, checks, failing = connection.execute(
+        """SELECT max(run_at), count(*), count(*) FILTER (NOT success) FROM data_quality
+        WHERE run_at = (SELECT max(run_at) FROM data_quality)"""
+    ).fetchone() or (None, 0, 0)
     connection.close()
+    if run_at is not None:
+        state, held = "look" if failing else "even", f"{checks - failing} of {checks} checks hold"
+        yield _row("data quality", state, f"{held}, {run_at:%F %T} UTC", lag=failing)
     for provider, reason, count in reasons:
         yield _row(f"dead letters {provider}", "look", reason, lag=count)
 
@@ -320,6 +327,18 @@ def _guard_rules(home: Home) -> tuple[str, str, str]:
     return "good", f"rules that are off: {', '.join(off)}" if off else "all rules are on", ""
 
 
+def _dashboard(home: Home) -> tuple[str, str, str]:
+    from outpulse.parts import check_dashboard
+
+    check_dashboard(home)
+    chosen = home.settings.dashboard
+    if not chosen.login:
+        return "good", f"no login, {chosen.host} only", ""
+    if not chosen.operators:
+        return "warn", "a login is set, and nobody may pause or correct", "set [dashboard] operators"
+    return "good", f"a login is set, {len(chosen.operators)} operators", ""
+
+
 _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "python": _python,
     "extensions": _extensions,
@@ -335,4 +354,5 @@ _CHECKS: Final[dict[str, Callable[[Home], tuple[str, str, str]]]] = {
     "alerts": _alert_targets,
     "token": _token,
     "gateway port": _ports,
+    "dashboard": _dashboard,
 }

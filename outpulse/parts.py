@@ -136,12 +136,7 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
 
     page = Path(dashboards.__file__ or "").parent / "app.py"
     chosen = home.settings.dashboard
-    if chosen.host not in LOOPBACK and not chosen.login:
-        raise SettingsError(
-            f"[dashboard] host is {chosen.host!r}; without [dashboard] login only {', '.join(LOOPBACK)} are valid"
-        )
-    if chosen.login:
-        _check_login(home.path / "dashboard-login.toml")
+    check_dashboard(home)
     options = ["--server.address", chosen.host, "--server.port", str(port or chosen.port), "--server.headless", "true"]
     options += ["--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
     options += ["--secrets.files", str(home.path.resolve() / "dashboard-login.toml")]
@@ -153,8 +148,22 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
     return 0
 
 
+def check_dashboard(home: Home) -> None:
+    """Fails where people could not log in, or where other machines could reach pages without a login.
+
+    Raises:
+        SettingsError: which setting, file or package is missing.
+    """
+    chosen = home.settings.dashboard
+    if chosen.login:
+        _check_login(home.path / "dashboard-login.toml")
+    elif chosen.host not in LOOPBACK:
+        raise SettingsError(
+            f"[dashboard] host is {chosen.host!r}; without [dashboard] login only {', '.join(LOOPBACK)} are valid"
+        )
+
+
 def _check_login(provider: Path) -> None:
-    """Fails where people could not log in."""
     if any(importlib.util.find_spec(name) is None for name in ("authlib", "httpx")):
         raise SettingsError("[dashboard] login needs Authlib and httpx; run: pip install 'outpulse[login]'")
     try:

@@ -13,6 +13,7 @@ from outpulse.home import open_home
 from outpulse.parts import run_dashboard
 from outpulse.settings import DashboardSettings
 from schemas.failures import SettingsError
+from tests.processes import run
 
 
 def source_of(home: Path, **chosen: Any) -> Source:
@@ -138,3 +139,24 @@ def test_a_login_without_its_libraries_says_what_to_install(home: Path, monkeypa
 
     with pytest.raises(SettingsError, match=r"pip install 'outpulse\[login\]'"):
         run_dashboard(open_home(str(home)), port=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "operators", "state", "found"),
+    [
+        pytest.param(None, "", "fault", "dashboard-login.toml: No such file", id="no provider"),
+        pytest.param(WHOLE, "", "warn", "a login is set, and nobody may pause or correct", id="no operators"),
+        pytest.param(WHOLE, '["ida@brightloom.example"]', "good", "a login is set, 1 operators", id="whole"),
+    ],
+)
+def test_doctor_looks_at_the_login(home: Path, text: str | None, operators: str, state: str, found: str) -> None:
+    home.mkdir()
+    if text is not None:
+        (home / "dashboard-login.toml").write_text(text)
+    env = {"OUTPULSE_DASHBOARD__LOGIN": "true", **({"OUTPULSE_DASHBOARD__OPERATORS": operators} if operators else {})}
+
+    outcome = run("doctor", "--json", "--home", str(home), env=env)
+
+    (line,) = [row for row in msgspec.json.decode(outcome.stdout) if row["check"] == "dashboard"]
+    assert (line["state"], found in line["found"]) == (state, True)
+    assert "hush" not in outcome.stdout

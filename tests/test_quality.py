@@ -338,6 +338,10 @@ def test_check_tells_lands_and_alerts_and_writes_data_docs(tmp_path: Path) -> No
     assert ("critical", "pending") in rows(
         home, "SELECT severity, status FROM alerts WHERE title LIKE '%of facts fail'"
     )
+    lines = {row["what"]: row for row in json.loads(run("status", "--json", "--home", str(home)).stdout)}
+    failing = sum(not row["success"] for row in told.values())
+    assert (lines["data quality"]["state"], lines["data quality"]["lag"]) == ("look", failing)
+    assert f"{len(told) - failing} of {len(told)} checks hold" in lines["data quality"]["detail"]
     assert (home / "quality" / "docs" / "index.html").stat().st_size > 1000
     log = SqliteLog(home / "log")
     assert log.end("results", 0) > len(told)
