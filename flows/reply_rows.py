@@ -29,6 +29,8 @@ from schemas.tables import (
 
 SENT_TO: Final = "sent_to"
 """The attribute of a replied event that names whom the answered message was sent to, once the lake has told."""
+ANSWERED: Final = "answered_text"
+"""The attribute of a replied event that holds the message of ours which it answers, from senders that know it."""
 UNSUBSCRIBED: Final = "unsubscribed by reply"
 """The reason of a suppression."""
 _GONE: Final = frozenset({"left_company", "mailbox_moved", "mailbox_full", "non_delivery"})
@@ -38,7 +40,10 @@ _QUARTER: Final = 7
 
 
 def input_of(pair: Pair, context: tuple[str, ...] = ()) -> ReplyInput:
-    """A reply as the model takes it; dates in it count from its event's time."""
+    """A reply as the model takes it; dates in it count from its event's time.
+
+    `context` is what the same person wrote before. What we wrote last stands below a mail; other channels may tell it.
+    """
     event, reply = pair.event, pair.reply
     return ReplyInput(
         id=event.event_id,
@@ -48,6 +53,7 @@ def input_of(pair: Pair, context: tuple[str, ...] = ()) -> ReplyInput:
         received_at=datetime.fromisoformat(event.occurred_at),
         text=reply.text,
         context=context,
+        answered=(event.attributes or {}).get(ANSWERED, ""),
     )
 
 

@@ -277,6 +277,36 @@ def test_earlier_words_of_the_same_person_are_context_whatever_the_batches(home:
     )
 
 
+def test_what_we_asked_earlier_in_the_thread_gives_a_short_answer_its_meaning(home: Path) -> None:
+    def mail(asked: str) -> str:
+        return f"Yes please.\n\nOn Mon, 5 Jan 2026 at 9:58, Ida <ida@out.example> wrote:\n> {asked}"
+
+    told = {"answered_text": "Should I get back to you in March?"}
+    theirs = replied(3, TEXTS["unsubscribe"], recipient="p4@firm.example", contact_id="c4")
+    post(
+        home,
+        [
+            replied(0, mail("Shall I take you off our list?")),
+            replied(1, mail("Shall I send the price list?")),
+            replied(2, "Yes please.", channel="linkedin_message", attributes=told),
+            theirs,
+            replied(4, "Yes please."),
+        ],
+    )
+    work(home)
+
+    assert intents(home) == {
+        "r0": "unsubscribe",
+        "r1": "interested",
+        "r2": "not_now",
+        "r3": "unsubscribe",
+        "r4": "interested",
+    }
+    found = {command.caused_by: command for command in commands(home)}
+    assert (found["r0"].action, found["r0"].recipient) == ("suppress", "p0@firm.example")
+    assert (found["r2"].action, found["r2"].until) == ("pause", "2026-03-01T00:00:00.000Z")
+
+
 def test_words_and_event_meet_in_either_order(home: Path) -> None:
     event = {name: value for name, value in replied(0, "").items() if name != "text"}
     words = {"event_id": "r0", "provider": "crm", "recipient": "p0@firm.example", "text": TEXTS["question"]}

@@ -58,6 +58,13 @@ def competitor(text: str, language: str, intent: str) -> str | None:
     return None
 
 
+def known_products(text: str) -> list[tuple[int, int]]:
+    """Where products that are well known stand in the text; everyday words count with a capital only."""
+    pattern, _ = _known()
+    found = [m.span() for m in pattern.finditer(text) if m[0].lower() not in _COMMON_WORDS or m[0][:1].isupper()]
+    return found[:20]
+
+
 def _in_use(text: str, folded: str, *, strict: bool) -> str | None:
     """A known product, else a capitalized name after "we use"; strictly, both need such words."""
     pattern, _ = _known()

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-from features.replies.competitors import competitor
 from features.replies.dates import local_day, resume_date
 from features.replies.folding import MOST_CHARACTERS
 from features.replies.people import referred, unquoted
 from features.replies.signals import bant, interest_level, objection_type, questions
-from features.replies.times import proposed_times
+from features.replies.spans import marked_name, marked_product, marked_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,12 @@ def extract(
     if date is None and subject and intent == "out_of_office":
         date = resume_date(subject, language, today, intent)
     person = referred(text, language, intent)
-    product = competitor(written, language, intent)
+    product = marked_product(written, language, intent)
     return Extracted(
         resume_date=date,
-        referred_name=person.name,
+        referred_name=marked_name(written, language, intent),
         referred_email=person.email,
-        proposed_times=proposed_times(written, language, intent),
+        proposed_times=marked_times(written, language, intent),
         competitor=product,
         objection_type=objection_type(written, language, intent, product),
         bant=bant(written),

@@ -67,6 +67,24 @@ def referred(text: str, language: str, intent: str) -> Referred:
     return Referred(name, address.email if address else None)
 
 
+def pointers(folded: str, start: int, end: int) -> tuple[bool, bool, bool, bool]:
+    """Whether words of pointing or of greeting stand before a place, words of duty or of having left after it."""
+    before, after = folded[max(0, start - 40) : start], folded[end : end + 60]
+    return (
+        _CUE.search(before) is not None,
+        _SELF.search(before) is not None,
+        _AFTER.match(after) is not None,
+        _GONE.match(after) is not None,
+    )
+
+
+def addressed(text: str, person: Referred) -> tuple[int, str] | None:
+    """Where the mailbox of a person stands in the text, and the mailbox."""
+    if person.email is None:
+        return None
+    return next(((m.start(), person.email) for m in _ADDRESS.finditer(text) if _plain(m[0]) == person.email), None)
+
+
 def _plain(written: str) -> str:
     return _DOT.sub(".", _AT.sub("@", written)).lower().rstrip(".-_")
 

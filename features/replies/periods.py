@@ -180,8 +180,12 @@ HOLIDAYS: Final[Mapping[str, Callable[[int], date | None]]] = {
     "mid_autumn": _official("CN", "Mid-Autumn"),
     "dragon_boat": _official("CN", "Dragon Boat"),
     "tomb_sweeping": _official("CN", "Tomb-Sweeping"),
+    "ramadan": _official("TR", "Eid al-Fitr"),
+    "bridge": lambda _: None,
+    "long_weekend": lambda _: None,
 }
-"""The last day off of a holiday in a year. Sources: dateutil for Easter, `holidays` for what laws or the moon decide."""
+"""The last day off of a holiday in a year. Sources: dateutil for Easter, `holidays` for what laws or the moon decide; a bridge of
+days off or a long weekend has no date of its own."""
 
 
 def next_holiday(name: str, today: date) -> Period | None:

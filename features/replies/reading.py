@@ -21,7 +21,11 @@ DENSE: Final = (*CUES, *FORM)
 
 @dataclass(frozen=True, slots=True)
 class ReplyInput:
-    """A reply as received; `received_at` is aware, `context` holds earlier messages of the thread, oldest first."""
+    """A reply as received; `received_at` is aware, `context` holds earlier messages of the thread, oldest first.
+
+    `answered` is what we wrote last, empty where that is not known; None says that it is the last message of `context`. What
+    the reply itself quotes goes before both.
+    """
 
     id: str
     channel: str | None
@@ -30,6 +34,7 @@ class ReplyInput:
     received_at: datetime
     text: str
     context: tuple[str, ...] = ()
+    answered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

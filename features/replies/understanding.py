@@ -1,17 +1,20 @@
 """What a reply means: language, intent, sentiment, urgency and next action, learnt, and corrected by people at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.replies.answers import deferral_in, with_answers
 from features.replies.cleaning import Cleaned
 from features.replies.encoder import Encoder
 from features.replies.extraction import Extracted, extract
 from features.replies.heads import HEADS, INTENTS, NEXT_ACTIONS, SENTIMENTS, URGENCY_LEVELS, Heads, part, probabilities
+from features.replies.languages import language_of
 from features.replies.machines import Machine
 from features.replies.memory import Example, Memory, unpacked
 from features.replies.reading import Reading, ReplyInput, read
@@ -36,6 +39,9 @@ _ACTIONS: Final[Mapping[str, Sequence[str]]] = {
 }
 """What may follow from an intent, by the conventions of the labels."""
 _SPANS: Final = {"negative": (-1.0, -0.21), "neutral": (-0.2, 0.2), "positive": (0.21, 1.0)}
+
+_ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""For texts whose dates do not matter."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -85,6 +91,11 @@ class _Shipped:
         if rows:
             found[rows] = _encoder().encode([readings[row].short for row in rows])
         return found
+
+    def judge(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Log-odds of texts read as if they were replies."""
+        readings = [read(ReplyInput("", None, None, {}, _ANY_TIME, text)) for text in texts]
+        return self.heads.log_odds(readings, self.vectors(readings))
 
 
 @lru_cache(maxsize=1)
@@ -174,6 +185,7 @@ class ReplyModel:
         for reading, row in zip(readings, log_odds, strict=True):
             if reading.machine is not None:
                 part("intent", row)[0] += _BY_HEADERS if reading.is_told_by_headers else _BY_CONTENT
+        log_odds = with_answers(log_odds, replies, readings, self._base.judge)
         rows = zip(readings, centred, log_odds, strict=True)
         return readings, [Example(r.places, self._base.heads.weighed(r), vector, odds) for r, vector, odds in rows]
 
@@ -192,7 +204,7 @@ class ReplyModel:
             urgency_level="low" if is_machine else URGENCY_LEVELS[int(part("urgency_level", log_odds).argmax())],
             next_action=_action(intent, part("next_action", log_odds)),
             is_unsure=bool(shares.max() < self._base.sure),
-            extracted=extract(words, language, reply.received_at, intent, subject=reply.subject),
+            extracted=_extracted(words, language, reply, reading, intent),
             cleaned=reading.cleaned,
             machine=reading.machine,
             model_version=version,
@@ -203,6 +215,14 @@ class ReplyModel:
         shares = probabilities(log_odds)
         low, high = _SPANS[SENTIMENTS[int(shares.argmax())]]
         return round(min(high, max(low, float(shares @ self._base.scores))), 2)
+
+
+def _extracted(words: str, language: str, reply: ReplyInput, reading: Reading, intent: str) -> Extracted:
+    """What a reply says; the day that it agrees to may stand in the question that it answers."""
+    found = extract(words, language, reply.received_at, intent, subject=reply.subject)
+    if intent != "not_now" or found.resume_date or not (asked := deferral_in(reply, reading)):
+        return found
+    return replace(found, resume_date=extract(asked, language_of(asked), reply.received_at, intent).resume_date)
 
 
 def _action(intent: str, log_odds: NDArray[np.float32]) -> str:
