@@ -1,6 +1,6 @@
 """What a reply says that can be acted upon: dates, people, times, the product in use, signals of a deal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
@@ -9,6 +9,9 @@ from features.replies.folding import MOST_CHARACTERS
 from features.replies.people import referred, unquoted
 from features.replies.signals import bant, interest_level, objection_type, questions
 from features.replies.spans import marked_name, marked_product, marked_times
+
+KindOf = Callable[[str, str, str | None], str | None]
+"""The kind of an objection by what its sender wrote, its language, and the product in use that it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ def extract(
     *,
     subject: str | None = None,
     timezone: tzinfo | None = None,
+    kind_of: KindOf = objection_type,
 ) -> Extracted:
     """Everything that the reply says, given its language (ISO 639-1) and intent.
 
     `text` is what the sender wrote; of automatic replies the whole. `received_at` is aware; days count in `timezone`, the
     contact's, else in UTC. The first 8,000 characters count. The subject of an automatic reply is read for a date too.
+    `kind_of` is asked about objections; by default the words alone tell their kind.
     """
     today = local_day(received_at, timezone)
     text = text[:MOST_CHARACTERS]
@@ -55,7 +60,7 @@ def extract(
         referred_email=person.email,
         proposed_times=marked_times(written, language, intent),
         competitor=product,
-        objection_type=objection_type(written, language, intent, product),
+        objection_type=kind_of(written, language, product) if intent == "objection" else None,
         bant=bant(written),
         interest_level=interest_level(written, intent),
         questions=questions(written) if intent != "out_of_office" else (),

@@ -10,6 +10,8 @@ from features.replies.reply_words import words
 _ADDRESS: Final = re.compile(words("people", "address"), re.IGNORECASE | re.ASCII)
 _AT: Final = re.compile(words("people", "at"), re.IGNORECASE)
 _DOT: Final = re.compile(words("people", "dot"), re.IGNORECASE)
+_DOMAIN_ALONE: Final = re.compile(r"\s@(?=\S)")
+"""In "all mail to @firm.example" the word before is no mailbox."""
 _NOT_A_PERSON: Final = re.compile(words("people", "not_a_person"), re.IGNORECASE)
 _QUOTE: Final = re.compile(words("people", "quote"), re.MULTILINE)
 """Where the quoted thread begins, for texts that come uncleaned."""
@@ -56,7 +58,8 @@ def referred(text: str, language: str, intent: str) -> Referred:
         return Referred(None, None)
     text = unquoted(text[:MOST_CHARACTERS])
     folded = fold(text)
-    addresses = [_Address(m.start(), m.end(), _plain(m[0])) for m in _ADDRESS.finditer(text)]
+    found = (m for m in _ADDRESS.finditer(text) if not _DOMAIN_ALONE.search(m[0]))
+    addresses = [_Address(m.start(), m.end(), _plain(m[0])) for m in found]
     address = _best_address(folded, addresses, intent)
     if language in {"ja", "zh"}:
         name = find_cjk_name(folded, text, language, intent)

@@ -77,10 +77,8 @@ def objection_scores(text: str, language: str) -> dict[str, float]:
     }
 
 
-def objection_type(text: str, language: str, intent: str, product: str | None) -> str | None:
-    """The kind of an objection, or None for other intents; doubt where no word tells, the commonest of such."""
-    if intent != "objection":
-        return None
+def objection_type(text: str, language: str, product: str | None) -> str:
+    """The kind of an objection by its words; doubt where no word tells, the commonest of such."""
     scores = objection_scores(text, language)
     if product is not None:
         scores["competitor"] += 2.5

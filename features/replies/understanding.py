@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from features.replies.answers import deferral_in, with_answers
 from features.replies.cleaning import Cleaned
 from features.replies.encoder import Encoder
-from features.replies.extraction import Extracted, extract
+from features.replies.extraction import Extracted, KindOf, extract
 from features.replies.heads import HEADS, INTENTS, NEXT_ACTIONS, SENTIMENTS, URGENCY_LEVELS, Heads, part, probabilities
 from features.replies.languages import language_of
 from features.replies.machines import Machine
 from features.replies.memory import Example, Memory, unpacked
+from features.replies.objections import ObjectionHead
 from features.replies.reading import Reading, ReplyInput, read
 from features.replies.weights import shipped_arrays
 
@@ -81,6 +82,7 @@ class _Shipped:
     def __init__(self) -> None:
         self.arrays, self.digest = shipped_arrays("reply_heads")
         self.heads = Heads(self.arrays)
+        self.objections = ObjectionHead(self.arrays)
         self.anchors = unpacked("anchor", self.arrays)
         self.sure = float(np.asarray(self.arrays["sure"], np.float64))
         self.scores = np.asarray(self.arrays["sentiment_scores"], np.float32)
@@ -140,7 +142,8 @@ class ReplyModel:
             return []
         log_odds = np.array([example.log_odds for example in examples]) + self._memory.shifts(examples)
         version = self.version
-        return [self._told(*row, version) for row in zip(replies, readings, log_odds, strict=True)]
+        vectors = [example.vector for example in examples]
+        return [self._told(*row, version) for row in zip(replies, readings, vectors, log_odds, strict=True)]
 
     def learn(self, corrections: Sequence[Correction]) -> None:
         """Learns corrections at once; the same id with the same labels again changes nothing."""
@@ -189,12 +192,23 @@ class ReplyModel:
         rows = zip(readings, centred, log_odds, strict=True)
         return readings, [Example(r.places, self._base.heads.weighed(r), vector, odds) for r, vector, odds in rows]
 
-    def _told(self, reply: ReplyInput, reading: Reading, log_odds: NDArray[np.float32], version: str) -> Understood:
+    def _told(
+        self,
+        reply: ReplyInput,
+        reading: Reading,
+        vector: NDArray[np.float32],
+        log_odds: NDArray[np.float32],
+        version: str,
+    ) -> Understood:
         shares = probabilities(part("intent", log_odds))
         intent = INTENTS[int(shares.argmax())]
         language = self._languages.get(reply.id, reading.language)
         is_machine = intent == "out_of_office"
         words = reply.text if is_machine else reading.cleaned.written
+
+        def kind_of(written: str, language: str, product: str | None) -> str | None:
+            return self._base.objections.kind(written, language, vector, product)
+
         return Understood(
             language=language,
             intent=intent,
@@ -204,7 +218,7 @@ class ReplyModel:
             urgency_level="low" if is_machine else URGENCY_LEVELS[int(part("urgency_level", log_odds).argmax())],
             next_action=_action(intent, part("next_action", log_odds)),
             is_unsure=bool(shares.max() < self._base.sure),
-            extracted=_extracted(words, language, reply, reading, intent),
+            extracted=_extracted(words, language, reply, reading, intent, kind_of),
             cleaned=reading.cleaned,
             machine=reading.machine,
             model_version=version,
@@ -217,9 +231,11 @@ class ReplyModel:
         return round(min(high, max(low, float(shares @ self._base.scores))), 2)
 
 
-def _extracted(words: str, language: str, reply: ReplyInput, reading: Reading, intent: str) -> Extracted:
+def _extracted(
+    words: str, language: str, reply: ReplyInput, reading: Reading, intent: str, kind_of: KindOf
+) -> Extracted:
     """What a reply says; the day that it agrees to may stand in the question that it answers."""
-    found = extract(words, language, reply.received_at, intent, subject=reply.subject)
+    found = extract(words, language, reply.received_at, intent, subject=reply.subject, kind_of=kind_of)
     if intent != "not_now" or found.resume_date or not (asked := deferral_in(reply, reading)):
         return found
     return replace(found, resume_date=extract(asked, language_of(asked), reply.received_at, intent).resume_date)
