@@ -240,5 +240,7 @@ class Upkeep:
         ).fetchall()
         if found:
             run(f"CALL ducklake_expire_snapshots('lake', versions => {[number for (number,) in found]})")
-        run(f"UPDATE {_SCHEDULED} SET schedule_start = replace(schedule_start, ' ', 'T') WHERE schedule_start LIKE '% %'")
+        run(
+            f"UPDATE {_SCHEDULED} SET schedule_start = replace(schedule_start, ' ', 'T') WHERE schedule_start LIKE '% %'"
+        )
         run(f"CALL ducklake_cleanup_old_files('lake', older_than => TIMESTAMPTZ '{older_than.isoformat()}')")
