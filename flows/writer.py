@@ -91,6 +91,7 @@ class Writer:
         self._jobs = Jobs(self.home) if self.log is not None else None
         self._jobs_at = 0.0
         self._upkeep_at = time.monotonic()
+        self._round: Iterator[None] | None = None
         self.fault: OutpulseError | None = None
         self._files_turn = True
         self._paced_from: tuple[float, float] | None = None
@@ -261,12 +262,19 @@ class Writer:
         self._jobs.mark(job, "done", result)
 
     def _tidy(self) -> None:
-        if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
-            took = self._upkeep.small()
+        """A step of upkeep, when it is time for a round; the guard's commands and new events come between two steps."""
+        if time.monotonic() - self._upkeep_at <= self.settings.lake.maintain_seconds:
+            return
+        if self._round is None:
+            self._round = self._upkeep.steps()
+        started = time.monotonic()
+        is_over = next(self._round, self) is self
+        _LOG.debug("a step of upkeep took %.2f s", time.monotonic() - started)
+        if is_over:
+            self._round = None
             if self.log is not None:
                 expire_log(self.log, self._landed, self.settings.log.retention_days)
             self._upkeep_at = time.monotonic()
-            _LOG.debug("upkeep took %.2f s", took)
 
 
 def _seconds_of(work: Work) -> np.ndarray[Any, Any]:
