@@ -39,6 +39,7 @@ class Running(NamedTuple):
     home: Path
     port: int
     pid: int
+    dashboard_port: int
 
 
 @contextmanager
@@ -46,12 +47,12 @@ def running(public_key: str, home: Path | None = None, *, with_dashboard: bool =
     """`outpulse up` in a home (None: a fresh one) with `TOKEN` and a SendGrid key, settled; ended with the block."""
     with tempfile.TemporaryDirectory(prefix="outpulse-live-") as folder:
         home = home or Path(folder)
-        port = free_port()
+        port, dashboard_port = free_port(), free_port()
         env = {
             **os.environ,
             "OUTPULSE_GATEWAY__PORT": str(port),
             "OUTPULSE_GATEWAY__TOKEN": TOKEN,
-            "OUTPULSE_DASHBOARD__PORT": str(free_port()),
+            "OUTPULSE_DASHBOARD__PORT": str(dashboard_port),
             "OUTPULSE_PROVIDERS__SENDGRID__PUBLIC_KEYS": json.dumps([public_key]),
         }
         extra = [] if with_dashboard else ["--no-dashboard"]
@@ -60,7 +61,7 @@ def running(public_key: str, home: Path | None = None, *, with_dashboard: bool =
             while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
                 time.sleep(0.2)
             time.sleep(8 if with_dashboard else 4)
-            yield Running(home, port, up.pid)
+            yield Running(home, port, up.pid, dashboard_port)
         finally:
             up.send_signal(signal.SIGTERM)
             up.wait(30)
