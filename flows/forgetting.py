@@ -207,7 +207,9 @@ def _reply(forgetting: Forgetting, value: bytes) -> msgspec.Struct | None:
 def _feedback(forgetting: Forgetting, value: bytes) -> msgspec.Struct | None:
     said = _READ_FEEDBACK(value)
     lessons = said.lessons and [
-        msgspec.structs.replace(one, reply=forgetting.reply(one.reply))
+        msgspec.structs.replace(
+            one, reply=forgetting.reply(one.reply), context=[forgetting.text(words) for words in one.context]
+        )
         for one in said.lessons
         if not forgetting.is_author(one.reply)
     ]

@@ -211,7 +211,10 @@ def _labels_of(lesson: Lesson) -> dict[str, Any]:
 def _input_of(lesson: Lesson, moment: datetime) -> ReplyInput:
     reply = lesson.reply
     received_at = datetime.fromisoformat(reply.received_at) if reply.received_at else moment
-    return ReplyInput(reply.event_id, reply.channel, reply.subject, reply.headers or {}, received_at, reply.text)
+    context = tuple(lesson.context)
+    return ReplyInput(
+        reply.event_id, reply.channel, reply.subject, reply.headers or {}, received_at, reply.text, context
+    )
 
 
 def _add_feedback(said: Feedback, made: Made) -> None:

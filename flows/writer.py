@@ -117,6 +117,7 @@ class Writer:
             self._fail(error)
             raise StopIteration from None
         if not self.follow and not self._replays:
+            self._end_round()
             raise StopIteration
         return None
 
@@ -136,7 +137,10 @@ class Writer:
         if self.on_landed:
             self.on_landed(batch)
         if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
-            self._tidy()
+            try:
+                self._tidy()
+            except OutpulseError as error:
+                self._fail(error)
 
     def _fail(self, error: OutpulseError) -> None:
         """Ends the whole flow; `fault` is raised by who runs it."""
@@ -260,6 +264,14 @@ class Writer:
         result = do_in_lake(job.verb, job.args, self.lake, self.log, self._upkeep, retention, self.adapters)
         self.seen.clear()
         self._jobs.mark(job, "done", result)
+
+    def _end_round(self) -> None:
+        """The steps that are left of a round of upkeep that has begun."""
+        try:
+            while self._round is not None:
+                self._tidy()
+        except OutpulseError as error:
+            self._fail(error)
 
     def _tidy(self) -> None:
         """A step of upkeep, when it is time for a round; the guard's commands and new events come between two steps."""

@@ -71,7 +71,7 @@ def _lesson(told: dict[str, Any]) -> Lesson:
         channel=reply.channel,
         received_at=from_datetime(reply.received_at) if told.get("received_at") else None,
     )
-    return Lesson(reply=words, labels=labels)
+    return Lesson(reply=words, labels=labels, context=list(reply.context))
 
 
 def _said(lessons: Sequence[Lesson], by: str, moment: str) -> Feedback:

@@ -218,10 +218,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
 
 class Lesson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A labelled reply that models learn from: any of the labels that `outpulse replies classify` gives."""
+    """A labelled reply that models learn from: any of the labels that `outpulse replies classify` gives.
+
+    `context` holds earlier messages of the thread, oldest first.
+    """
 
     reply: Reply
     labels: dict[str, Any]
+    context: list[str] = []
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

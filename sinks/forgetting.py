@@ -255,6 +255,7 @@ def _steps(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for schema, table in tables:
         named = f"{_quoted(table)}, schema => {_quoted(schema)}"
         yield f"CALL ducklake_rewrite_data_files('lake', {named}, delete_threshold => 0.0)"
+    # Of the day's snapshots DuckLake lets all go but the newest, see `Upkeep._expire`; here that is what is wanted.
     yield "CALL ducklake_expire_snapshots('lake', older_than => now())"
     yield "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
     yield "CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)"

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+import duckdb
+
 from features.deliveries import COHORT_KEYS, COUNTS, HOUR_COUNTS, HOUR_KEYS
+from schemas.failures import LakeError
+from sinks.attach import in_one_line
 from sinks.lake import Lake
 from sinks.store import CELL_KEYS, METRIC_DIMENSIONS
 
@@ -240,6 +244,12 @@ class Upkeep:
 
     def _expire(self, older_than: datetime) -> None:
         """Lets go of snapshots, then of files that only expired snapshots had, after the same time again."""
+        try:
+            self._expire_snapshots(older_than)
+        except duckdb.Error as error:
+            raise LakeError(f"old snapshots cannot be let go: {in_one_line(error)}") from error
+
+    def _expire_snapshots(self, older_than: datetime) -> None:
         run = self.lake.connection.execute
         # DuckLake compares times of a SQLite catalog as texts, its own ("2026-11-26 09:…") before those it is given
         # ("2026-11-26T09:…"): by `older_than` all snapshots of the day would go, under whoever reads them.

@@ -217,3 +217,40 @@ def test_any_thread_is_read(
 
     assert found.intent in INTENTS
     assert sum(found.intent_probabilities.values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_our_own_words_about_looking_forward_do_not_make_our_mail_a_forwarded_one(model: ReplyModel) -> None:
+    reply = "Yes please.\n\nOn Mon, 2 Mar 2026, Al <al@example.com> wrote:\n"
+    reply += "> I was looking forward to your answer.\n> Shall I take you off our list?"
+
+    assert understood(model, reply).intent == "unsubscribe"
+
+
+def test_a_quotation_that_begins_two_deep_is_read() -> None:
+    assert first_message("> > Hi, may I call?\n> >> Who?") == "Hi, may I call?"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["(" + " " * 200_000 + "x", "1" + "." * 200_000, "2", "(" * 200_000],
+    ids=["spaces", "full stops", "a choice", "brackets"],
+)
+def test_a_choice_among_hostile_options_is_read(written: str) -> None:
+    assert choice_of(written) == ("2" if written == "2" else "")
+    assert options_of("\n" * 200_000 + "1) " * 100_000) == {}
+
+
+def test_what_is_taught_with_its_thread_says_nothing_of_other_questions() -> None:
+    taught = ReplyModel.shipped()
+    asked = "Shall I take you off our list?"
+    taught.learn(
+        [
+            Correction(
+                ReplyInput(f"l{n}", "email", None, {}, RECEIVED, "Yes please.", (asked,)), {"intent": "unsubscribe"}
+            )
+            for n in range(3)
+        ]
+    )
+
+    assert understood(taught, "Yes please.", asked).intent == "unsubscribe"
+    assert understood(taught, "Yes please.", "Shall I send the price list?").intent == "interested"

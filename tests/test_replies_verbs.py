@@ -94,6 +94,18 @@ def test_what_is_learnt_from_a_file_is_used_at_once_and_counts_once(tmp_path: Pa
     assert (answer["intent"], answer["model_version"]) == ("referral", versions[1]["version"])
 
 
+def test_a_lesson_is_learnt_with_the_thread_that_it_answers(tmp_path: Path) -> None:
+    home, asked = str(tmp_path / "home"), "Shall I take you off our list?"
+    taught = [{"id": f"c{n}", "text": "Yes please.", "context": [asked], "intent": "unsubscribe"} for n in range(3)]
+    assert run("replies", "learn", str(file_of(tmp_path, *taught)), "--home", home).returncode == 0
+    lines = [
+        {"id": "q", "text": "Yes please.", "context": [words]} for words in (asked, "Shall I send the price list?")
+    ]
+    found = run("replies", "classify", str(file_of(tmp_path, *lines)), "--home", home).stdout
+
+    assert [json.loads(line)["intent"] for line in found.splitlines()] == ["unsubscribe", "interested"]
+
+
 def test_evaluate_scores_labelled_replies(tmp_path: Path) -> None:
     labelled = [LINES[0] | {"intent": "meeting_request", "language": "en"}, LINES[1] | {"intent": "question"}]
     done = run("replies", "evaluate", str(file_of(tmp_path, *labelled)), "--json", "--home", str(tmp_path / "h"))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -134,11 +134,11 @@ def test_a_megabyte_is_marked_in_a_second(piece: str, language: str) -> None:
     text = piece * (1_000_000 // len(piece))
     extract("warm", language, AT, "objection")
 
-    started = perf_counter()
+    started = process_time()
     for intent in ("referral", "meeting_request", "objection"):
         extract(text, language, AT, intent)
 
-    assert perf_counter() - started < 3.0  # three of them
+    assert process_time() - started < 3.0  # three of them
     assert len(words_in(text)) <= MOST_WORDS
 
 

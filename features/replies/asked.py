@@ -23,14 +23,16 @@ WITHOUT_SPACES: Final = frozenset({"ja", "zh"})
 _MOST_CHARACTERS: Final = 4_000
 """Of a message of ours, its end: who asks for an answer asks there."""
 _MARK: Final = re.compile(r"[ ]{0,4}[>＞]+ ?")
+_MARKS: Final = re.compile(r"[ >＞]*")
 _WROTE: Final = re.compile(rf"(?:{VERBS})[^\n]{{0,40}}[:：]?\s*$|[:：]\s*$", re.IGNORECASE)
 _END: Final = re.compile(r"(?<=[?？!！。])|(?<=[.;:：])(?=\s)|\n")
 _ASKS: Final = re.compile(r"[?？][\"'”»」)\s]*$|(?:か|ですか|ますか|でしょうか)[。\s]*$|[吗呢][。\s]*$")
 _OPTION: Final = re.compile(
-    r"(?m)^[\s*•>(\[-]*([1-6１-６①-⑥]|[a-e])\s?[).:：=、．–—\]-]+\s*(\S.{1,160})$", re.IGNORECASE
+    r"(?m)^[ \t*•>(\[-]*([1-6１-６①-⑥]|[a-e])\s?[).:：=、．–—\]-]+[ \t]*(\S.{1,160})$", re.IGNORECASE
 )
 _CHOICE: Final = re.compile(r"[\s(#\[]*(?:option|nr|no|nummer|numero|n°|opcion|opcao|opzione|optie|alternativ|opcja|选项?|我选)?"
                             r"[.\s]*([1-6１-６①-⑥]|[a-e])[\s).!。番です号的]*", re.IGNORECASE)  # fmt: skip
+_LONGEST_CHOICE: Final = 40
 _HEADING: Final = 300
 """Characters of a quotation in which its headers stand."""
 _FEW: Final = 2
@@ -56,9 +58,19 @@ def last_of_ours(quoted: str, known: str) -> str:
 
     What was passed on within their house is not ours.
     """
-    if quoted and _said("forwarded").search(fold(quoted[:_HEADING])):
+    if _is_passed_on(quoted[:_HEADING]):
         return ""
     return first_message(quoted) or clean(known[-_MOST_CHARACTERS:]).written
+
+
+def _is_passed_on(heading: str) -> bool:
+    """Whether separators and headers before a quotation's first words say that it was forwarded."""
+    for line in heading.split("\n"):
+        if _MARK.match(line) or not _introduces(line):
+            return False
+        if _said("forwarded").search(fold(line)):
+            return True
+    return False
 
 
 def first_message(quoted: str) -> str:
@@ -71,7 +83,7 @@ def first_message(quoted: str) -> str:
     marked = [line for line in lines if _MARK.match(line)]
     if marked:
         depth = min(_depth(line) for line in marked)
-        body = [_MARK.sub("", line, count=1) for line in marked if _depth(line) == depth]
+        body = [_MARKS.sub("", line, count=1) for line in marked if _depth(line) == depth]
     else:
         body = lines
     at = 0
@@ -81,14 +93,14 @@ def first_message(quoted: str) -> str:
 
 
 def _depth(line: str) -> int:
-    return len(re.match(r"[ >＞]*", line)[0].replace(" ", ""))  # type: ignore[index] # it matches always
+    return len(_MARKS.match(line)[0].replace(" ", ""))  # type: ignore[index] # it matches always
 
 
 def _introduces(line: str) -> bool:
     return not line.strip() or is_separator(line) or label_of(line) is not None or _WROTE.search(line[:300]) is not None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8)
 def asked_in(message: str) -> Asked:
     """What a message of ours asks: its last question, else the last of its sentences that offer something."""
     message = message[-_MOST_CHARACTERS:]
@@ -131,7 +143,8 @@ def options_of(message: str) -> Mapping[str, str]:
 
 def choice_of(written: str) -> str:
     """The number or letter that a reply consists of, else nothing."""
-    found = _CHOICE.fullmatch(written.strip())
+    written = written.strip()
+    found = _CHOICE.fullmatch(written) if len(written) <= _LONGEST_CHOICE else None
     return _sign(found[1]) if found else ""
 
 
