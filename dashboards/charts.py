@@ -139,6 +139,7 @@ def rates_by_send_day(days: pa.Table, rate: str, last: date) -> go.Figure:
         annotation_position="top left",
     )
     dress(figure, height=440)
+    figure.update_xaxes(type="date")  # else a chart without any line yet takes the days of the band for no numbers
     figure.update_yaxes(tickformat=".2~%", rangemode="tozero")
     if days.num_rows:
         first = min(day for _, day, _ in figures)
