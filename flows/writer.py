@@ -136,11 +136,10 @@ class Writer:
                 replay.events += len(batch.facts)
         if self.on_landed:
             self.on_landed(batch)
-        if time.monotonic() - self._upkeep_at > self.settings.lake.maintain_seconds:
-            try:
-                self._tidy()
-            except OutpulseError as error:
-                self._fail(error)
+        try:
+            self._tidy()
+        except OutpulseError as error:
+            self._fail(error)
 
     def _fail(self, error: OutpulseError) -> None:
         """Ends the whole flow; `fault` is raised by who runs it."""

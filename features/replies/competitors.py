@@ -2,8 +2,10 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Final
 
 from features.replies.folding import MOST_CHARACTERS, fold
@@ -60,21 +62,20 @@ def competitor(text: str, language: str, intent: str) -> str | None:
 
 def known_products(text: str) -> list[tuple[int, int]]:
     """Where products that are well known stand in the text; everyday words count with a capital only."""
+    return [match.span() for match in islice(_known_in(text), 20)]
+
+
+def _known_in(text: str) -> Iterator[re.Match[str]]:
     pattern, _ = _known()
-    found = [m.span() for m in pattern.finditer(text) if m[0].lower() not in _COMMON_WORDS or m[0][:1].isupper()]
-    return found[:20]
+    return (m for m in pattern.finditer(text) if m[0].lower() not in _COMMON_WORDS or m[0][:1].isupper())
 
 
 def _in_use(text: str, folded: str, *, strict: bool) -> str | None:
     """A known product, else a capitalized name after "we use"; strictly, both need such words."""
-    pattern, _ = _known()
-    for match in pattern.finditer(text):
-        word = match[0]
-        if word.lower() in _COMMON_WORDS and not word[:1].isupper():
-            continue
+    for match in _known_in(text):
         before = folded[max(0, match.start() - 60) : match.start()]
         if not strict or _USE.search(before):
-            return word
+            return match[0]
     for match in re.finditer(rf"(?<![\w@./-]){_NAME}(?![\w@])", text):
         start, name = _without_verb(match.start("name"), match["name"].rstrip("."))
         before, after = folded[max(0, start - 60) : start], folded[start + len(name) : start + len(name) + 30]

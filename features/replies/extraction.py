@@ -6,9 +6,9 @@ from datetime import datetime, tzinfo
 
 from features.replies.dates import local_day, resume_date
 from features.replies.folding import MOST_CHARACTERS
-from features.replies.people import referred, unquoted
+from features.replies.people import unquoted
 from features.replies.signals import bant, interest_level, objection_type, questions
-from features.replies.spans import marked_name, marked_product, marked_times
+from features.replies.spans import by_rules, marked_name, marked_product, marked_times
 
 KindOf = Callable[[str, str, str | None], str | None]
 """The kind of an objection by what its sender wrote, its language, and the product in use that it names."""
@@ -52,12 +52,12 @@ def extract(
     date = resume_date(written, language, today, intent, month_first=_month_first(language, timezone))
     if date is None and subject and intent == "out_of_office":
         date = resume_date(subject, language, today, intent)
-    person = referred(text, language, intent)
+    person = by_rules(written, language, intent)
     product = marked_product(written, language, intent)
     return Extracted(
         resume_date=date,
-        referred_name=marked_name(written, language, intent),
-        referred_email=person.email,
+        referred_name=marked_name(written, language, intent, person),
+        referred_email=person.email if intent != "unsubscribe" else None,
         proposed_times=marked_times(written, language, intent),
         competitor=product,
         objection_type=kind_of(written, language, product) if intent == "objection" else None,

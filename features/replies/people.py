@@ -58,8 +58,7 @@ def referred(text: str, language: str, intent: str) -> Referred:
         return Referred(None, None)
     text = unquoted(text[:MOST_CHARACTERS])
     folded = fold(text)
-    found = (m for m in _ADDRESS.finditer(text) if not _DOMAIN_ALONE.search(m[0]))
-    addresses = [_Address(m.start(), m.end(), _plain(m[0])) for m in found]
+    addresses = _addresses(text)
     address = _best_address(folded, addresses, intent)
     if language in {"ja", "zh"}:
         name = find_cjk_name(folded, text, language, intent)
@@ -85,7 +84,12 @@ def addressed(text: str, person: Referred) -> tuple[int, str] | None:
     """Where the mailbox of a person stands in the text, and the mailbox."""
     if person.email is None:
         return None
-    return next(((m.start(), person.email) for m in _ADDRESS.finditer(text) if _plain(m[0]) == person.email), None)
+    return next(((one.start, one.email) for one in _addresses(text) if one.email == person.email), None)
+
+
+def _addresses(text: str) -> list[_Address]:
+    found = (m for m in _ADDRESS.finditer(text) if not _DOMAIN_ALONE.search(m[0]))
+    return [_Address(m.start(), m.end(), _plain(m[0])) for m in found]
 
 
 def _plain(written: str) -> str:

@@ -48,11 +48,14 @@ def by_rules(text: str, language: str, intent: str) -> Referred:
     return referred(text, language, "referral" if intent == "unsubscribe" else intent)
 
 
-def marked_name(text: str, language: str, intent: str) -> str | None:
-    """The person that the reply points to, as written, or None; `text` is without its quoted thread."""
+def marked_name(text: str, language: str, intent: str, person: Referred | None = None) -> str | None:
+    """The person that the reply points to, as written, or None; `text` is without its quoted thread.
+
+    `person` is what `by_rules` found, where it was asked already.
+    """
     if intent not in INTENTS_WITH["name"]:
         return None
-    found = _marked("name", text, _of_names(text, intent, by_rules(text, language, intent)))
+    found = _marked("name", text, _of_names(text, intent, person or by_rules(text, language, intent)))
     return max(found, key=lambda one: one[1])[0] if found else None
 
 

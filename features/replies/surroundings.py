@@ -18,7 +18,7 @@ _MOST_SPANS: Final = 40
 _LATIN_CAPITAL: Final = frozenset({"X", "Xx", "XX", "XxX"})
 _ENDS: Final = frozenset(".!?¶。！？;；…")
 _WIDE: Final = frozenset("khK")
-_CAPITAL: Final = frozenset({"X", "Xx", "XX", "XxX", "k", "h", "K"})
+_CAPITAL: Final = _LATIN_CAPITAL | _WIDE
 _PRODUCT_SHAPES: Final = _CAPITAL | {"xX", "d1", "d2"}
 _TITLE: Final = re.compile(words("people", "title").removesuffix(r"\s*$") + r"(?![\w])")
 
@@ -227,12 +227,8 @@ def time_features(row: Sequence[Word], folded: str, language: str, ruled: Sequen
     if not row:
         return []
     kinds, flags = _time_kinds(row, folded, language), _flags(row, ruled)
-    marked = [
-        k not in {"-", "G", "g", "N", "n"} or f != "-" or w.shape[0] == "d"
-        for k, f, w in zip(kinds, flags, row, strict=True)
-    ]
-    reach = 3
-    near = [any(marked[max(0, at - reach) : at + reach + 1]) for at in range(len(row))]
+    marked = [k not in _WEAK_KINDS or f != "-" or w.shape[0] == "d" for k, f, w in zip(kinds, flags, row, strict=True)]
+    near = [any(marked[max(0, at - _REACH) : at + _REACH + 1]) for at in range(len(row))]
     text = _sides([w.text if w.shape[0] != "d" else "#" for w in row])
     shape, kind = _sides([_number(w) for w in row]), _sides(kinds)
     spoken = any(w.shape in ".,?!。、，" for w in row)
