@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from control.state import Held
+from dashboards.cohorts import cohorts, totals
 from dashboards.figures import Level, marks, totals_of
+from dashboards.filters import Filters, Range, send_days
 from dashboards.process import Source
-from dashboards.queries import COUNTS
 from dashboards.reader import Reading
 from dashboards.words import campaign_name, count
 from sinks.store import LATEST_READING
@@ -34,9 +35,6 @@ WARNINGS: Final = """
     WHERE action = 'warn' AND occurred_at > (SELECT max(newest) FROM store.commits) - INTERVAL 24 HOUR
     QUALIFY row_number() OVER (PARTITION BY scope_kind, scope_value, rule ORDER BY occurred_at DESC) = 1
     ORDER BY occurred_at DESC"""
-HEALTH: Final = """
-    SELECT campaign_id, {counts} FROM campaign_performance_metrics
-    WHERE metric_date > (SELECT max(newest) FROM store.commits)::DATE - 7 GROUP BY campaign_id"""
 LETTERS: Final = """
     SELECT count(*) AS letters FROM dead_letters
     WHERE received_at > (SELECT max(landed_at) FROM store.commits) - INTERVAL 24 HOUR"""
@@ -77,9 +75,18 @@ def facts(reading: Reading) -> Facts:
         winners=all_of(WINNERS),
         alerts=all_of(ALERTS)[0],
         warnings=all_of(WARNINGS),
-        health=all_of(HEALTH.format(counts=COUNTS)),
+        health=_health(reading),
         letters=all_of(LETTERS)[0]["letters"],
     )
+
+
+def _health(reading: Reading) -> list[dict[str, Any]]:
+    """The counts of each campaign of the last seven send days; none where nothing has landed."""
+    newest = reading.rows("SELECT max(newest) FROM store.commits")[0][0]
+    if newest is None:
+        return []
+    found: list[dict[str, Any]] = totals(cohorts(reading, Filters(), send_days(Range.WEEK, newest))).to_pylist()
+    return found
 
 
 def items(source: Source) -> list[Item]:
@@ -115,12 +122,12 @@ def _replies(known: Facts) -> Iterator[Item]:
 
 def _marks(known: Facts) -> Iterator[Item]:
     over = [(campaign_name(r["campaign_id"]), totals_of(r)) for r in known.health if r["sent"]]
-    for name, totals in over:
-        level = marks(totals)
+    for name, of_campaign in over:
+        level = marks(of_campaign)
         if level is Level.ALARM:
             why = (
-                f"In 7 days {count(totals.bounced)} of {count(totals.sent)} bounced, "
-                f"{count(totals.complained)} of {count(totals.delivered)} complained."
+                f"In 7 days {count(of_campaign.bounced)} of {count(of_campaign.sent)} bounced, "
+                f"{count(of_campaign.complained)} of {count(of_campaign.delivered)} complained."
             )
             yield Item(Level.WARN, f"{name} is over a provider's mark", why, "campaign")
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dashboards.charts import BLUE, GREEN, GREY, ORANGE, PALE_BLUE, PURPLE, VERMILLION, dress
+from dashboards.cohorts import added, cohorts, cohorts_of, funnel, on, totals
 from dashboards.figures import Totals, totals_of
-from dashboards.filters import Filters, buckets, send_days
-from dashboards.queries import BY_SEND_DAY, COUNTS, TOTALS, cohorts_of, funnel, spelled, status
+from dashboards.filters import Days, Filters, Range, buckets, send_days
+from dashboards.queries import BY_SEND_DAY, COUNTS, spelled, status
 from dashboards.reader import Reading
 from features.forecast import Day
 from features.intervals import wilson
@@ -23,13 +26,20 @@ DIMENSIONS: Final[Mapping[str, str]] = {
     "Channel": "channel",
     "Sender": "sender",
 }
-_COHORT_COUNTS: Final = """
-    sum(sent)::BIGINT AS sent, sum(delivered)::BIGINT AS delivered, sum(opened)::BIGINT AS opened,
-    sum(clicked)::BIGINT AS clicked, sum(answered)::BIGINT AS answered, sum(positive)::BIGINT AS positive,
-    sum(meetings)::BIGINT AS meetings, sum(bounced)::BIGINT AS bounced, sum(complained)::BIGINT AS complained"""
+_SEGMENT_COUNTS: Final = (
+    "sent",
+    "delivered",
+    "opened",
+    "clicked",
+    "answered",
+    "positive",
+    "meetings",
+    "bounced",
+    "complained",
+)
 SEGMENTS: Final = (
-    "SELECT {dimension} AS segment," + _COHORT_COUNTS + " FROM store.cohorts WHERE {where} "
-    "GROUP BY ALL HAVING sum(sent) > 0 ORDER BY sent DESC, segment"
+    f"SELECT {', '.join(DIMENSIONS.values())}, {', '.join(f'sum({c})::BIGINT AS {c}' for c in _SEGMENT_COUNTS)}"
+    " FROM store.cohorts WHERE {where} GROUP BY ALL"
 )
 _SEGMENTS_AS_DOCUMENTED: Final = """
     SELECT {dimension} AS segment, count(actual_send_time) AS sent, count(delivered_at) AS delivered,
@@ -53,11 +63,6 @@ MARKS: Final = """
     SELECT end_date, 'experiment ends', experiment_name, winning_variant FROM campaign_experiments
     WHERE campaign_id = ? AND end_date IS NOT NULL
     ORDER BY 1"""
-AGES: Final = """
-    SELECT (SELECT max(newest) FROM store.commits)::DATE - metric_date AS age, campaign_id = ? AS is_this,
-        sum(messages_delivered)::BIGINT AS delivered, sum(responses_received)::BIGINT AS answered,
-        sum(meetings_booked)::BIGINT AS meetings
-    FROM campaign_performance_metrics WHERE {where} GROUP BY ALL ORDER BY ALL"""
 
 
 @dataclass(frozen=True)
@@ -86,27 +91,23 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
     days, steps = send_days(chosen.range, now.as_of), buckets(chosen.range, now.as_of, now.oldest)
     mine = Filters(chosen.range, (campaign,), chosen.channel)
     where, values = cohorts_of(mine, days)
-    all_where, all_values = cohorts_of(Filters(chosen.range, (), chosen.channel), days)
-    totals = reading.arrow(TOTALS.format(counts=COUNTS, where=all_where), all_values).to_pylist()
+    sent = cohorts(reading, Filters(Range.ALL, (), chosen.channel), Days(None, now.as_of.date()))
+    counts = totals(on(sent, days)).to_pylist()
+    cells = reading.arrow(SEGMENTS.format(where=where), values)
     channel = (" AND channel = ?", [chosen.channel]) if chosen.channel else ("", [])
     step_us = int(steps.step.total_seconds() * 1_000_000)
     return Campaign(
         filters=mine,
-        now=sum((totals_of(row) for row in totals if row["campaign_id"] == campaign), Totals()),
-        others=sum((totals_of(row) for row in totals if row["campaign_id"] != campaign), Totals()),
-        funnel=funnel(reading, mine, days),
-        segments={
-            name: reading.arrow(SEGMENTS.format(dimension=column, where=where), values).to_pylist()
-            for name, column in DIMENSIONS.items()
-        },
+        now=sum((totals_of(row) for row in counts if row["campaign_id"] == campaign), Totals()),
+        others=sum((totals_of(row) for row in counts if row["campaign_id"] != campaign), Totals()),
+        funnel=funnel(on(sent, days).filter(pc.equal(on(sent, days)["campaign_id"], campaign))),
+        segments={name: _segments(cells, column) for name, column in DIMENSIONS.items()},
         timeline=reading.arrow(
             TIMELINE.format(step_us=step_us, where=f"campaign_id = ?{channel[0]}"), [steps.start, campaign, *channel[1]]
         ).to_pylist(),
         start=steps.start,
         marks=reading.arrow(MARKS, [campaign] * 5).to_pylist(),
-        ages=reading.arrow(
-            AGES.format(where="channel = ?" if chosen.channel else "true"), [campaign, *channel[1]]
-        ).to_pylist(),
+        ages=_ages(sent, campaign, now.as_of.date()),
         sql={
             "segments": spelled(
                 _SEGMENTS_AS_DOCUMENTED.format(dimension="{dimension}", where=_documented(where)), values
@@ -114,6 +115,21 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
             "days": spelled(BY_SEND_DAY.format(counts=COUNTS, where=where), values),
         },
     )
+
+
+def _segments(cells: pa.Table, dimension: str) -> list[dict[str, Any]]:
+    """Counts of each segment of a dimension to which something was sent, the largest first."""
+    found = added(cells, [dimension], _SEGMENT_COUNTS).rename_columns(["segment", *_SEGMENT_COUNTS])
+    rows = found.filter(pc.greater(found["sent"], 0)).sort_by([("sent", "descending"), ("segment", "ascending")])
+    told: list[dict[str, Any]] = rows.to_pylist()
+    return told
+
+
+def _ages(sent: pa.Table, campaign: str, today: date) -> list[dict[str, Any]]:
+    """Deliveries by the days since they were sent, of this campaign and of the others."""
+    whose = sent.append_column("is_this", pc.fill_null(pc.equal(sent["campaign_id"], campaign), fill_value=False))
+    rows = added(whose, ["metric_date", "is_this"], ("delivered", "answered", "meetings"))
+    return [row | {"age": (today - row["metric_date"]).days} for row in rows.to_pylist()]
 
 
 def _documented(where: str) -> str:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from dashboards.charts import dress
-from dashboards.filters import Filters, buckets
-from dashboards.queries import spelled, status, where_of
+from dashboards.filters import Filters, buckets, where_of
+from dashboards.queries import spelled, status
 from dashboards.reader import Reading
 from features.intervals import wilson
 from sinks.store import RECIPIENT_DOMAIN

@@ -99,7 +99,7 @@ class Totals:
 
 
 def totals_of(row: dict[str, Any]) -> Totals:
-    """The counts of one row that `queries.totals` or `queries.by_send_day` gave."""
+    """The counts of one row that `cohorts.totals` or `cohorts.by_send_day` gave."""
     return Totals(**{field.name: row[field.name] or 0 for field in fields(Totals)})
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 _DAY: Final = timedelta(days=1)
 
@@ -59,6 +59,13 @@ class Days:
         count = (self.last - self.first).days + 1
         return Days(self.first - timedelta(days=count), self.first - _DAY)
 
+    @staticmethod
+    def spanning(*parts: "Days | None") -> "Days":
+        """The fewest days without a gap that hold all of these; at least one is given."""
+        given = [part for part in parts if part is not None]
+        starts = [part.first for part in given if part.first is not None]
+        return Days(min(starts) if len(starts) == len(given) else None, max(part.last for part in given))
+
 
 def send_days(chosen: Range, as_of: datetime) -> Days:
     """The send days of a range.
@@ -97,3 +104,16 @@ def buckets(chosen: Range, as_of: datetime, oldest: datetime) -> Buckets:
     step = next((s for s in _BUCKETS if (as_of - start) / s <= MOST_BUCKETS), _BUCKETS[-1])
     epoch = datetime.fromtimestamp(0, as_of.tzinfo)
     return Buckets(epoch + (start - epoch) // step * step, step)
+
+
+def where_of(chosen: Filters) -> tuple[str, list[Any]]:
+    """SQL of the chosen campaigns and channel, and its values."""
+    terms: list[str] = ["true"]
+    values: list[Any] = []
+    if chosen.campaigns:
+        terms.append(f"campaign_id IN ({', '.join('?' * len(chosen.campaigns))})")
+        values += chosen.campaigns
+    if chosen.channel is not None:
+        terms.append("channel = ?")
+        values.append(chosen.channel)
+    return " AND ".join(terms), values

@@ -16,11 +16,6 @@ STAGES: Final = (
     ("Opportunity", "opportunities", "an opportunity was created"),
 )
 """Stages, the count of each, and what proves it; a later stage proves the ones before, so none is larger than its former."""
-FUNNEL: Final = (
-    "SELECT "
-    + ", ".join(f"coalesce(sum({part}), 0)::BIGINT AS {part}" for _, part, _ in STAGES)
-    + " FROM store.cohorts WHERE {where}"
-)
 
 
 def funnel_rows(counts: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from dashboards.filters import Buckets, Days, Filters, buckets, charted_days, send_days
-from dashboards.funnel import FUNNEL
+from dashboards.cohorts import by_send_day, cohorts, cohorts_of, funnel, on, totals
+from dashboards.filters import Buckets, Days, Filters, buckets, charted_days, send_days, where_of
 from dashboards.invariants import INVARIANTS
 from dashboards.reader import NoLake, Reading
 
@@ -25,7 +25,7 @@ STATUS: Final = """
         (SELECT min(minute) FROM store.cells) AS oldest
     FROM store.commits"""
 
-CHOICES: Final = "SELECT DISTINCT campaign_id, channel FROM campaign_performance_metrics ORDER BY ALL"
+CHOICES: Final = "SELECT campaign_id, channel FROM store.cohorts GROUP BY ALL HAVING sum(deliveries) > 0 ORDER BY ALL"
 
 # The view has the bounces of each class but not the deliveries with any bounce, and machine opens in the funnel only.
 COUNTS: Final = """
@@ -120,25 +120,6 @@ def choices(reading: Reading) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     )
 
 
-def totals(reading: Reading, chosen: Filters, days: Days) -> pa.Table:
-    """One row a campaign: deliveries sent on the days and what came of them."""
-    where, values = cohorts_of(chosen, days)
-    return reading.arrow(TOTALS.format(counts=COUNTS, where=where), values)
-
-
-def funnel(reading: Reading, chosen: Filters, days: Days) -> dict[str, int]:
-    """How many of the messages sent on the days came how far, by the names of `dashboards.funnel.STAGES`."""
-    where, values = cohorts_of(chosen, days)
-    found: dict[str, int] = reading.arrow(FUNNEL.format(where=where), values).to_pylist()[0]
-    return found
-
-
-def by_send_day(reading: Reading, chosen: Filters, days: Days) -> pa.Table:
-    """One row a send day and campaign, with the counts of `totals`."""
-    where, values = cohorts_of(chosen, days)
-    return reading.arrow(BY_SEND_DAY.format(counts=COUNTS, where=where), values)
-
-
 def over_time(reading: Reading, chosen: Filters, steps: Buckets) -> pa.Table:
     """Events by step of time, kind and is_machine, each event once; steps without events are left out."""
     where, values = where_of(chosen)
@@ -171,19 +152,22 @@ def load(reading: Reading, chosen: Filters) -> Page:
     if before and before.first and before.first < now.oldest.date():
         before = None  # the lake begins in the middle of those days
     steps = buckets(chosen.range, now.as_of, now.oldest)
+    charted = charted_days(chosen.range, now.as_of)
+    sent = cohorts(reading, chosen, Days.spanning(days, charted, before))
+    now_sent = on(sent, days)
     return Page(
         status=now,
         filters=chosen,
         days=days,
         days_before=before,
         buckets=steps,
-        totals=totals(reading, chosen, days),
-        totals_before=totals(reading, chosen, before) if before else None,
-        by_send_day=by_send_day(reading, chosen, charted_days(chosen.range, now.as_of)),
+        totals=totals(now_sent),
+        totals_before=totals(on(sent, before)) if before else None,
+        by_send_day=by_send_day(on(sent, charted)),
         over_time=over_time(reading, chosen, steps),
         last_hour=live_window(reading, chosen, now.as_of, timedelta(hours=1)),
-        funnel=funnel(reading, chosen, days),
-        sql=_told(chosen, days, charted_days(chosen.range, now.as_of), steps),
+        funnel=funnel(now_sent),
+        sql=_told(chosen, days, charted, steps),
     )
 
 
@@ -220,24 +204,3 @@ def _literal(value: Any) -> str:  # noqa: ANN401 - a value of a query
     if isinstance(value, int | float):
         return str(value)
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def where_of(chosen: Filters) -> tuple[str, list[Any]]:
-    """SQL of the chosen campaigns and channel, and its values."""
-    terms: list[str] = ["true"]
-    values: list[Any] = []
-    if chosen.campaigns:
-        terms.append(f"campaign_id IN ({', '.join('?' * len(chosen.campaigns))})")
-        values += chosen.campaigns
-    if chosen.channel is not None:
-        terms.append("channel = ?")
-        values.append(chosen.channel)
-    return " AND ".join(terms), values
-
-
-def cohorts_of(chosen: Filters, days: Days) -> tuple[str, Sequence[Any]]:
-    """SQL of the chosen messages that were sent on the days, and its values."""
-    where, values = where_of(chosen)
-    if days.first is not None:
-        return f"metric_date BETWEEN ? AND ? AND {where}", [days.first, days.last, *values]
-    return f"metric_date <= ? AND {where}", [days.last, *values]

@@ -6,8 +6,8 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from dashboards.charts import dress
-from dashboards.filters import Filters, send_days
-from dashboards.queries import spelled, status, where_of
+from dashboards.filters import Filters, send_days, where_of
+from dashboards.queries import spelled, status
 from dashboards.reader import Reading
 from features.intervals import wilson
 

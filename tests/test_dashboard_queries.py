@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dashboards import charts, queries, state
+from dashboards.cohorts import cohorts, totals
 from dashboards.figures import sum_of
 from dashboards.filters import MOST_BUCKETS, Days, Filters, Range, buckets, charted_days, send_days
 from dashboards.invariants import INVARIANTS
@@ -61,14 +62,14 @@ def test_a_reading_sees_one_snapshot_while_the_writer_goes_on(home: Path) -> Non
     land(home, works([event(1, "delivered")], [1]))
     reader = LakeReader(home)
     with reader.reading() as reading:
-        before = queries.totals(reading, Filters(), Days(None, AS_OF.date()))
+        before = cohorts(reading, Filters(), Days(None, AS_OF.date()))
         land(home, works([event(2, "delivered")], [1], start=1))
-        after = queries.totals(reading, Filters(), Days(None, AS_OF.date()))
+        after = cohorts(reading, Filters(), Days(None, AS_OF.date()))
 
     assert before == after
 
     with reader.reading() as reading:
-        assert queries.totals(reading, Filters(), Days(None, AS_OF.date())) != before
+        assert cohorts(reading, Filters(), Days(None, AS_OF.date())) != before
 
 
 # The reader.
@@ -246,7 +247,7 @@ def test_figures_before_are_those_of_the_days_before(reader: LakeReader) -> None
 
     assert page.days_before == Days(date(2026, 1, 27), date(2026, 1, 28))
     with reader.reading() as reading:
-        assert page.totals_before == queries.totals(reading, Filters(Range.DAY), page.days_before)
+        assert page.totals_before == totals(cohorts(reading, Filters(Range.DAY), page.days_before))
 
 
 def test_days_before_are_left_out_when_the_lake_begins_later(reader: LakeReader) -> None:
