@@ -4,7 +4,7 @@ What `campaign_performance_metrics` says, from the sums it is made of: the view 
 every cohort, and a query takes 40 to 80 ms of a large lake's catalog whatever it counts (`benchmarks/page_queries.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,42 +14,37 @@ from dashboards.filters import Days, Filters, where_of
 from dashboards.funnel import STAGES
 from dashboards.reader import Reading
 
-_NAMES: Final[Mapping[str, str]] = {
-    "sent": "sent",
-    "delivered": "delivered",
-    "opened": "opened",
-    "machine_opened": "machine_opened",
-    "clicked": "clicked",
-    "replied": "replied",
-    "answered": "answered",
-    "positive": "positive",
-    "read": "(delivered > 0 AND replied > 0 AND read > 0)::INTEGER",  # the view knows a rate of positive answers
-    "meetings": "meetings",
-    "bounced": "CASE WHEN sent <> 0 THEN bounced ELSE 0 END",
-    "bounced_hard": "bounced_hard",
-    "bounced_soft": "bounced_soft",
-    "bounced_block": "bounced_block",
-    "complained": "complained",
-    "unsubscribed": "unsubscribed",
-}
-"""Columns of `queries.COUNTS`, over a row of the view's grain."""
-COUNTED: Final = tuple(_NAMES)
+COUNTED: Final = (
+    "sent",
+    "delivered",
+    "opened",
+    "machine_opened",
+    "clicked",
+    "replied",
+    "answered",
+    "positive",
+    "read",
+    "meetings",
+    "bounced",
+    "bounced_hard",
+    "bounced_soft",
+    "bounced_block",
+    "complained",
+    "unsubscribed",
+)
+"""Columns of `queries.COUNTS`; `read` is 1 where any reply is read, for only then the share of positive ones is known."""
 _STAGES: Final = tuple(part for _, part, _ in STAGES)
-_GRAIN: Final = ("metric_date", "campaign_id", "channel", "persona", "account_tier")
-_STORED: Final = tuple(dict.fromkeys([*COUNTED, *_STAGES]))
 _QUERY: Final = (
     "SELECT metric_date, campaign_id, "
-    + ", ".join(f"sum({sql})::BIGINT AS {name}" for name, sql in _NAMES.items())
-    + "".join(f", sum({part})::BIGINT AS {part}" for part in _STAGES)
-    + f" FROM (SELECT {', '.join(_GRAIN)}, {', '.join(f'sum({name})::BIGINT AS {name}' for name in _STORED)}"
-    + " FROM store.cohorts WHERE {where} GROUP BY ALL HAVING sum(deliveries) > 0) GROUP BY ALL"
+    + ", ".join(f"sum({name})::BIGINT AS {name}" for name in dict.fromkeys([*COUNTED, *_STAGES]))
+    + " FROM store.cohorts WHERE {where} GROUP BY ALL HAVING sum(deliveries) > 0"
 )
 
 
 def cohorts(reading: Reading, chosen: Filters, days: Days) -> pa.Table:
     """One row a UTC send day and campaign: the counts of `COUNTED` and of the funnel's stages, each delivery once."""
     where, values = cohorts_of(chosen, days)
-    return reading.arrow(_QUERY.format(where=where), values)
+    return _told(reading.arrow(_QUERY.format(where=where), values))
 
 
 def on(found: pa.Table, days: Days) -> pa.Table:
@@ -81,7 +76,14 @@ def funnel(found: pa.Table) -> dict[str, int]:
 def added(found: pa.Table, keys: Sequence[str], counts: Sequence[str]) -> pa.Table:
     """Counts added up by keys, in no order."""
     summed = found.group_by(list(keys)).aggregate([(name, "sum") for name in counts])
-    return summed.select([*keys, *(f"{name}_sum" for name in counts)]).rename_columns([*keys, *counts])
+    return _told(summed.select([*keys, *(f"{name}_sum" for name in counts)]).rename_columns([*keys, *counts]))
+
+
+def _told(found: pa.Table) -> pa.Table:
+    if "read" not in found.column_names:
+        return found
+    is_read = pc.greater(found["read"], 0).cast(pa.int64())
+    return found.set_column(found.column_names.index("read"), "read", is_read)
 
 
 def cohorts_of(chosen: Filters, days: Days) -> tuple[str, Sequence[Any]]:

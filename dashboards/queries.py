@@ -34,7 +34,7 @@ COUNTS: Final = """
     sum((conversion_funnel_data->>'machine_opened')::BIGINT)::BIGINT AS machine_opened,
     sum(messages_clicked)::BIGINT AS clicked, sum(replies_received)::BIGINT AS replied,
     sum(responses_received)::BIGINT AS answered, sum(positive_responses)::BIGINT AS positive,
-    sum(CASE WHEN positive_response_rate IS NOT NULL AND replies_received > 0 THEN 1 ELSE 0 END)::BIGINT AS read,
+    max(CASE WHEN positive_response_rate IS NOT NULL AND replies_received > 0 THEN 1 ELSE 0 END)::BIGINT AS read,
     sum(meetings_booked)::BIGINT AS meetings,
     coalesce(sum(round(bounce_rate * messages_sent)), 0)::BIGINT AS bounced, sum(bounced_hard)::BIGINT AS bounced_hard,
     sum(bounced_soft)::BIGINT AS bounced_soft, sum(bounced_block)::BIGINT AS bounced_block,
