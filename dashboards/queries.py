@@ -22,7 +22,7 @@ _MINUTE: Final = timedelta(minutes=1)
 STATUS: Final = """
     SELECT max(newest) AS as_of, max(landed_at) AS landed_at,
         coalesce(sum(events) FILTER (seq > (SELECT coalesce(max(seq), 0) FROM store.derived)), 0)::BIGINT AS waiting,
-        (SELECT min(minute) FROM store.cells) AS oldest
+        (SELECT minute FROM store.cells ORDER BY minute LIMIT 1) AS oldest
     FROM store.commits"""
 
 CHOICES: Final = "SELECT campaign_id, channel FROM store.cohorts GROUP BY ALL HAVING sum(deliveries) > 0 ORDER BY ALL"
