@@ -77,6 +77,14 @@ class Kept:
                 self._read(entry, version, load)
         return cast("T", entry.value)
 
+    def renew(self, key: Hashable, version: Hashable, load: Callable[[], Any]) -> bool:
+        """Whether a slow figure is being read anew; begins that where its version is another and its rest is over."""
+        entry = self._entry(key)
+        if not entry.is_there or entry.version == version or entry.seconds <= SLOW_SECONDS:
+            return False
+        self._renew(entry, version, load)
+        return entry.is_reading
+
     def begin(self) -> None:
         """Notes that this thread begins to draw a page."""
         self._drawing.due = None

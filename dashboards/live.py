@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,7 +11,7 @@ import streamlit as st
 
 from dashboards import frames, header, queries
 from dashboards.people import Viewer
-from dashboards.process import Source
+from dashboards.process import Query, Source
 from dashboards.reader import NoLake
 from schemas.failures import OutpulseError
 
@@ -20,13 +21,26 @@ _REST: Final = 1.0
 """A page is drawn anew after this many times the time it took: many who look share the process."""
 _LOG: Final = logging.getLogger("outpulse.dashboard")
 
+_PATIENCE: Final = 2.0
+"""Seconds that a page waits for its slow figures, so that it is drawn once with all of them; then it shows what there is."""
+
 Draw = Callable[[Source, Viewer], None]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a page was drawn from, and when to draw it again at the soonest and the latest (monotonic seconds)."""
+
+    version: object
+    due_at: float | None
+    used: Mapping[Hashable, Query]
+    not_before: float
 
 
 def run(source: Source, who: Viewer, title: str, draw: Draw) -> None:
     """Draws a page as of now."""
     began, worked = time.monotonic(), time.thread_time()
-    source.kept.begin()
+    source.begin()
     version = source.version()
     head = st.container()
     done = st.session_state.pop("done", None)
@@ -48,19 +62,29 @@ def run(source: Source, who: Viewer, title: str, draw: Draw) -> None:
     _LOG.debug("drawn page=%s ms=%.0f cpu=%.0f", title, 1000 * took, 1000 * (time.thread_time() - worked))
     st.session_state["just_drawn"] = True
     with head:
-        watch(source, title, version, source.kept.due_at(), time.monotonic() + _REST * took)
+        drawn = Drawn(version, source.kept.due_at(), source.used(), not_before=time.monotonic() + _REST * took)
+        watch(source, title, drawn)
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
-def watch(source: Source, title: str, version: object, due_at: float | None, not_before: float) -> None:
+def watch(source: Source, title: str, drawn: Drawn) -> None:
     """The head of the page; has all of it drawn anew when something is no longer as drawn."""
-    if not st.session_state.pop("just_drawn", False):  # else every change while drawing would draw once more
-        now = time.monotonic()
-        is_due = due_at is not None and now >= due_at
-        if now >= not_before and (is_due or source.version() != version):
-            st.rerun()
+    if not st.session_state.pop("just_drawn", False) and _is_old(source, drawn):  # else drawing would draw once more
+        st.rerun()
     try:
         status: queries.Status | None = source.figures("status", queries.status)
     except OutpulseError:
         status = None
     st.html(header.head_html(title, status, datetime.now(UTC), flows_run=source.flows_run()))
+
+
+def _is_old(source: Source, drawn: Drawn) -> bool:
+    """Whether to draw anew now: something has changed, and what takes long to read has been read again."""
+    now = time.monotonic()
+    is_due = drawn.due_at is not None and now >= drawn.due_at
+    if now < drawn.not_before or not (is_due or source.version() != drawn.version):
+        return False
+    try:
+        return not source.renewing(drawn.used) or now > drawn.not_before + _PATIENCE
+    except OutpulseError:
+        return True  # drawing says what is wrong

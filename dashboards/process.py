@@ -5,9 +5,10 @@ import os
 import pkgutil
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import streamlit as st
 
@@ -25,6 +26,7 @@ PULSE_SECONDS: Final = 0.25
 _HOLDING_SECONDS: Final = 0.5
 
 T = TypeVar("T")
+Query = Callable[[Reading], Any]
 
 
 class Glance(Generic[T]):
@@ -65,6 +67,7 @@ class Source:
         self.home = home
         self.reader = LakeReader(home)
         self.kept = Kept()
+        self._drawing = threading.local()
         self._lock = threading.Lock()
         self._snapshots = Glance(self._look, PULSE_SECONDS)
         self._holdings = Glance(self._hold, _HOLDING_SECONDS)
@@ -108,12 +111,33 @@ class Source:
         Raises:
             LakeError: the lake cannot be read.
         """
+        used: dict[Hashable, Query] = getattr(self._drawing, "used", {})
+        used[name] = query
+        return self.kept.get(name, self.snapshot(), partial(self._read, query))
 
-        def read() -> T:
-            with self.reader.reading() as reading:
-                return query(reading)
+    def _read(self, query: Callable[[Reading], T]) -> T:
+        with self.reader.reading() as reading:
+            return query(reading)
 
-        return self.kept.get(name, self.snapshot(), read)
+    def begin(self) -> None:
+        """Notes that this thread begins to draw a page."""
+        self.kept.begin()
+        self._drawing.used = {}
+
+    def used(self) -> Mapping[Hashable, Query]:
+        """The figures that this thread has asked for since `begin`, by name."""
+        found: dict[Hashable, Query] = getattr(self._drawing, "used", {})
+        return found
+
+    def renewing(self, figures: Mapping[Hashable, Query]) -> bool:
+        """Whether slow ones of these are being read anew; begins that for those that are old.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        version = self.snapshot()
+        begun = [self.kept.renew(name, version, partial(self._read, query)) for name, query in figures.items()]
+        return any(begun)
 
     def drawn(self, name: Hashable, of: object, make: Callable[[], T]) -> T:
         """A picture of figures that `figures` gave, made once for all who look at them."""

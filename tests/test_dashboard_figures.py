@@ -247,6 +247,33 @@ def test_a_slow_figure_is_shown_a_little_old_and_renewed_beside() -> None:
     assert kept.get("figure", 2, lambda: slow("third")) == "second"
 
 
+def test_a_page_can_begin_to_renew_its_slow_figures_and_wait_for_them() -> None:
+    clock = Clock()
+    kept = Kept(clock)
+    goes_on = threading.Event()
+
+    def slow(value: str) -> str:
+        clock.now += 2.0
+        return value
+
+    def second() -> str:
+        assert goes_on.wait(10)
+        return slow("second")
+
+    kept.get("slow", 1, lambda: slow("first"))
+    kept.get("quick", 1, lambda: "first")
+    assert not kept.renew("quick", 2, lambda: "second")  # drawing reads it anew
+    assert not kept.renew("slow", 1, second)  # nothing has changed
+    assert not kept.renew("slow", 2, second)  # it rests
+    clock.now += 10.0
+    assert kept.renew("slow", 2, second)
+    assert kept.renew("slow", 2, second)
+    goes_on.set()
+    kept._pool.shutdown(wait=True)
+    assert not kept.renew("slow", 2, second)
+    assert kept.get("slow", 2, lambda: slow("third")) == "second"
+
+
 def test_a_figure_that_fails_is_tried_again() -> None:
     kept = Kept()
 
