@@ -37,7 +37,7 @@ _SEGMENT_COUNTS: Final = (
     "bounced",
     "complained",
 )
-SEGMENTS: Final = (
+_SEGMENTS: Final = (
     f"SELECT {', '.join(DIMENSIONS.values())}, {', '.join(f'sum({c})::BIGINT AS {c}' for c in _SEGMENT_COUNTS)}"
     " FROM store.cohorts WHERE {where} GROUP BY ALL"
 )
@@ -93,7 +93,7 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
     where, values = cohorts_of(mine, days)
     sent = cohorts(reading, Filters(Range.ALL, (), chosen.channel), Days(None, now.as_of.date()))
     counts = totals(on(sent, days)).to_pylist()
-    cells = reading.arrow(SEGMENTS.format(where=where), values)
+    cells = reading.arrow(_SEGMENTS.format(where=where), values)
     channel = (" AND channel = ?", [chosen.channel]) if chosen.channel else ("", [])
     step_us = int(steps.step.total_seconds() * 1_000_000)
     return Campaign(
@@ -115,6 +115,11 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
             "days": spelled(BY_SEND_DAY.format(counts=COUNTS, where=where), values),
         },
     )
+
+
+def variants(reading: Reading, campaign: str) -> list[dict[str, Any]]:
+    """Counts of each variant of a campaign, all of its time; columns as in `Campaign.segments`."""
+    return _segments(reading.arrow(_SEGMENTS.format(where="campaign_id = ?"), [campaign]), "variant")
 
 
 def _segments(cells: pa.Table, dimension: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from features.replies.competitors import competitor
 from features.replies.dates import resume_date
 from features.replies.extraction import Extracted, extract
 from features.replies.folding import fold
-from features.replies.people import referred
+from features.replies.people import copied, referred
 from features.replies.signals import OBJECTION_TYPES, bant, interest_level, objection_scores, questions
 from features.replies.times import proposed_times
 
@@ -54,6 +54,27 @@ def test_the_person_and_mailbox_pointed_to_are_found(
     found = referred(text.replace("\\n", "\n"), language, intent)
 
     assert (found.name or "-", found.email or "-") == (name, email)
+
+
+def test_whoever_our_mail_was_passed_on_to_is_named_above_it() -> None:
+    above = "From: Al Ruhe <al@oursoft.example>\nTo: head@mill.example\n"
+
+    assert copied(above + "Cc: Dot Pell <d.pell@mill.example>\nSubject: Hi") == "d.pell@mill.example"
+    assert copied("Von: al@oursoft.example\nKopie: d.pell@mill.example") == "d.pell@mill.example"
+    assert copied(above + "Cc: boss@oursoft.example") is None  # somebody of ours
+    assert copied(above + "Cc: a@mill.example, b@mill.example") is None  # who of them, nobody says
+    assert copied(above) is None
+
+
+def test_in_a_demand_to_be_removed_a_mailbox_counts_beside_a_name_only() -> None:
+    def mailbox(text: str) -> str | None:
+        return extract(text, "en", AT, "unsubscribe").referred_email
+
+    assert (
+        mailbox("Maria Kolbe (m.kolbe@mill.example) handles purchasing. Take me off your list.")
+        == "m.kolbe@mill.example"
+    )
+    assert mailbox("Please take info@mill.example off your list.") is None
 
 
 @pytest.mark.parametrize(

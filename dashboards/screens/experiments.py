@@ -85,8 +85,7 @@ def _variants(source: Source, campaigns: list[str]) -> None:
     rate = right.segmented_control(
         "Rate", list(RATES), default="Replies", key="rate_of", bind="query-params", required=True, wrap=True
     )
-    query = campaign.SEGMENTS.format(dimension="variant", where="campaign_id = ?")
-    rows = source.figures(("variants", name), lambda reading: reading.arrow(query, [name]).to_pylist())
+    rows = source.figures(("variants", name), lambda reading: campaign.variants(reading, name))
     told = segment_rates(rows, rate or "Replies")
     if not told:
         frames.empty("Nothing to compare yet", "No message of this campaign has arrived.")

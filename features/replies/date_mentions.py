@@ -92,7 +92,12 @@ def _numeric(find: Finder, match: re.Match[str]) -> Period | None:
     day, month = int(match["day"]), int(match["month"])
     if (find.month_first and day <= 12) or (month > 12 >= day):
         day, month = month, day
-    if match["year"] is None and match["mark"] != "/" and match["point"] is None and not _dotted(find, match):
+    if (
+        match["year"] is None
+        and match["mark"] != "/"
+        and (match["point"] is None or match["mark"] == "-")
+        and not _dotted(find, match)
+    ):
         return None
     return _dated(find, month, day, _year(match)) if 1 <= month <= 12 else None
 
@@ -312,6 +317,8 @@ def _is_other_word(find: Finder, name: str, match: re.Match[str]) -> bool:
         patterns[c].search(before)
         for c in ("until", "through", "after", "in", "mid_of", "early_of", "end_of", "late_of")
     ):
+        return False
+    if name == "weekday" and len(match["name"]) > 2 and patterns["back"].search(before):
         return False
     capital = find.text[match.start()].isupper() and not find.text[match.end() : match.end() + 1].isalpha()
     sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?\n:"

@@ -93,7 +93,7 @@ def _calendar_patterns(say: Mapping[str, Any], month: str, weekday: str) -> dict
         "month": rf"{_LETTER}(?P<name>{month})(?!\w|'s\b)\.?(?:,?\s*{of}(?P<year>20\d\d)(?!\d))?",
         "weekday": rf"{_LETTER}(?P<name>{weekday}){_END}",
         "nth_day": rf"(?:{say['until']}|\bon|\bthe|\bback|\bde|\bden)\s+(?:{weekday},?\s+)?(?:on\s+)?(?:the\s+)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|e|:e){_END}(?!\s+of)",
-        "weekday_day": rf"{_LETTER}(?P<name>{weekday})\.?,?\s+(?:the\s+|dia\s+|den\s+|d\.\s*)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|\.)?(?![\w:]|[.,/]\d|\s*(?:uhr|h|am|pm|a\.m|p\.m|o'clock|min)\b)",
+        "weekday_day": rf"{_LETTER}(?P<name>{weekday})\.?,?\s+(?:the\s+|dia\s+|den\s+|d\.\s*)?(?P<day>[0-3]?\d)(?:st|nd|rd|th|\.)?(?![\w:]|[.,/]\d|\s*(?:[-–]|to|till|bis|tot|do|a|as|alle|til|till)\s*\d|\s*(?:uhr|h|am|pm|a\.m|p\.m|o'clock|min)\b)",
         "year": r"(?<![\w.,-])(?P<year>20[2-4]\d)(?![\w-]|[.,]\d)",
     }
 

@@ -191,7 +191,10 @@ def _points(find: Finder, near: tuple[int, Mention, int], mode: str, ends: list[
     points += (_AWAY_MODES if away else _LATER_MODES).get(mode, 0.0)
     if mode == "start" and not (back_before or back_after or again):
         points -= 3
-    if mode in {"", "in"} and patterns["past"].search(before):
+    past = patterns["past"].search(before) if mode in {"", "in"} else None
+    if past and not (
+        past[0].strip() == "vor" and mention.period.grain != "offset"
+    ):  # "vor April" is ahead, "vor zwei Monaten" not
         points -= 5
     if mention.weak and not (points >= 4 or mode in {"through", "until", "after"}):
         points -= 2

@@ -26,7 +26,7 @@ from features.replies.periods import (
 from features.replies.reply_words import words
 
 _DIGITS: Final = {c: n for n, c in enumerate("一二三四五六七八九十", 1)} | {"两": 2, "兩": 2, "数": 3, "几": 3, "幾": 3}
-_N: Final = r"(?:\d{1,2}|[一二三四五六七八九十两兩]{1,3})"
+_N: Final = r"(?:\d{1,2}|[一二三四五六七八九十廿卅两兩]{1,3})"
 _YEAR: Final = r"(?:(?P<year>20\d\d|今|来|明|後|后)\s?年(?:の|的)?\s?)?"
 _WEEKDAYS: Final = (
     {"月": 0, "火": 1, "水": 2, "木": 3, "金": 4, "土": 5, "日": 6}
@@ -51,12 +51,12 @@ class CjkMention(NamedTuple):
 def numeral(text: str) -> int:
     """The number that digits or Chinese numerals up to 99 say.
 
-    >>> numeral("十二"), numeral("二十"), numeral("7")
-    (12, 20, 7)
+    >>> numeral("十二"), numeral("廿四"), numeral("7")
+    (12, 24, 7)
     """
     if text.isdecimal():
         return int(text)
-    tens, ten, ones = text.rpartition("十")
+    tens, ten, ones = text.replace("廿", "二十").replace("卅", "三十").rpartition("十")
     return (_DIGITS.get(tens, 1) * 10 if ten else 0) + _DIGITS.get(ones, 0)
 
 
@@ -177,7 +177,7 @@ def _week_number(match: re.Match[str], today: date) -> Period | None:
 
 def _nth_day(match: re.Match[str], today: date) -> Period | None:
     months = [add_months(today.replace(day=1), ahead) for ahead in (0, 1, 2)]
-    found = [safe_date(m.year, m.month, int(match["day"])) for m in months]
+    found = [safe_date(m.year, m.month, numeral(match["day"])) for m in months]
     return next((day_of(d) for d in found if d is not None and d >= today), None)
 
 
@@ -201,7 +201,7 @@ _PART: Final = r"(?P<part>上旬|中旬|下旬|半ば|なかば|の終わり|月
 _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]], ...]] = (
     (r"(?<!\d)(?P<year>20\d\d)\s?[-/.]\s?(?P<month>[01]?\d)\s?[-/.]\s?(?P<day>[0-3]?\d)(?!\d)", _iso),
     (
-        rf"{_YEAR}(?P<month>{_N})\s?月\s?(?P<day>\d{{1,2}}|[一二三四五六七八九十]{{1,3}})\s?[日号號]?(?!\s?(?:点|點|時|个|個))",
+        rf"{_YEAR}(?P<month>{_N})\s?月\s?(?P<day>\d{{1,2}}|[一二三四五六七八九十廿卅]{{1,3}})\s?[日号號]?(?!\s?(?:点|點|時|个|個))",
         _day,
     ),
     (rf"{_YEAR}(?<![\d第])(?P<month>{_N})\s?月(?:份|の)?{_PART}", _month),
@@ -234,7 +234,14 @@ _READERS: Final[tuple[tuple[str, Callable[[re.Match[str], date], Period | None]]
         _units,
     ),
     (r"(?:年明け|新年|年が明け|元旦|正月|年始|翌年|年越)", _new_year),
-    (r"(?<![\d月/年第])(?P<day>3[01]|[12]\d|[1-9])日(?!間|後|后|以内|目|中|ほど)", _nth_day),
+    (
+        r"(?<![\d月/年第])(?P<day>3[01]|[12]\d|[1-9])[日号號](?!間|後|后|以内|目|中|ほど|楼|樓|线|線|店|室|房|门|門)",
+        _nth_day,
+    ),
+    (
+        r"(?<![一二三四五六七八九十廿月年第])(?P<day>[一二三四五六七八九十廿]{1,3})日(?=から|まで|より|に(?:戻|出|再))",
+        _nth_day,
+    ),
     (r"(?P<year>年)[末底](?!休)|月[末底]", _unit_end),
     (r"(?:春节|春節|农历新年|農曆新年|农历年|農曆年|过年|過年|年后|年後|旧正月)", _holiday("lunar_new_year")),
     (r"(?:国庆|國慶|十一(?:长假|假期|黄金周))(?:节|節)?(?:长假|假期|黄金周)?", _holiday("national_day_cn")),

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 
 from features.replies.dates import local_day, resume_date
 from features.replies.folding import MOST_CHARACTERS
-from features.replies.people import unquoted
+from features.replies.people import stands_by, unquoted
 from features.replies.signals import bant, interest_level, objection_type, questions
 from features.replies.spans import by_rules, marked_name, marked_product, marked_times
 
@@ -53,11 +53,12 @@ def extract(
     if date is None and subject and intent == "out_of_office":
         date = resume_date(subject, language, today, intent)
     person = by_rules(written, language, intent)
+    name = marked_name(written, language, intent, person)
     product = marked_product(written, language, intent)
     return Extracted(
         resume_date=date,
-        referred_name=marked_name(written, language, intent, person),
-        referred_email=person.email if intent != "unsubscribe" else None,
+        referred_name=name,
+        referred_email=person.email if intent != "unsubscribe" or stands_by(written, name, person.email) else None,
         proposed_times=marked_times(written, language, intent),
         competitor=product,
         objection_type=kind_of(written, language, product) if intent == "objection" else None,

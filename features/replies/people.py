@@ -16,6 +16,8 @@ _NOT_A_PERSON: Final = re.compile(words("people", "not_a_person"), re.IGNORECASE
 _QUOTE: Final = re.compile(words("people", "quote"), re.MULTILINE)
 """Where the quoted thread begins, for texts that come uncleaned."""
 
+_COPIED: Final = re.compile(words("people", "copied"), re.MULTILINE)
+_SENDER: Final = re.compile(words("people", "sender"), re.MULTILINE)
 _NAME: Final = re.compile(
     r"(?<![\w.'’-])(?:[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_]))*+(?:-[^\W\d_]++)*+)"
     r"(?:[ ](?:(?:de|da|do|dos|das|di|del|della|van|von|der|den|ter|zu|la|le|el|y|af|al|bin|ben|mac|[A-Z]\.)[ ]){0,3}"
@@ -69,6 +71,30 @@ def referred(text: str, language: str, intent: str) -> Referred:
     return Referred(name, address.email if address else None)
 
 
+def copied(quoted: str) -> str | None:
+    """The mailbox of the colleague to whom the writer passed our mail on, by the lines above it: "Cc:" and its like.
+
+    None where nobody of another house than its sender's is named, or several are.
+    """
+    folded = fold(quoted[:MOST_CHARACTERS])
+    senders = {one.email.partition("@")[2] for line in _SENDER.findall(folded) for one in _addresses(line)}
+    found = {
+        one.email
+        for line in _COPIED.findall(folded)
+        for one in _addresses(line)
+        if one.email.partition("@")[2] not in senders and not _NOT_A_PERSON.match(one.email)
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def stands_by(text: str, name: str | None, email: str | None) -> bool:
+    """Whether a mailbox is told with somebody's name: in a demand to be removed, any other may be the writer's own."""
+    if name is None or email is None or name not in text:
+        return False
+    rest = text[text.index(name) + len(name) :]
+    return email in rest[: len(email) + _NEAR].lower()
+
+
 def pointers(folded: str, start: int, end: int) -> tuple[bool, bool, bool, bool]:
     """Whether words of pointing or of greeting stand before a place, words of duty or of having left after it."""
     before, after = folded[max(0, start - 40) : start], folded[end : end + 60]
@@ -101,18 +127,20 @@ _NOT_THERE_AFTER: Final = re.compile(words("people", "not_there_after"))
 _TELL: Final = re.compile(words("people", "tell"))
 
 
-_FAILED: Final = re.compile(words("people", "best_address"))
-_WRITE_TO: Final = re.compile(r"(?:wenden|richten|schreib|mail|e-mail|anfragen|bitte)\w*\W+(?:\w+\W+){0,4}an\W*$")
+_FAILED: Final = re.compile(words("people", "failed"))
+_POINTED: Final = re.compile(words("people", "pointed"))
+"""Who is told to write, before the address: it counts in a notice of mail that failed or waits, too."""
 _LABEL: Final = re.compile(r"^(?:e-?mail|mail|m|e|t)?\s?[:.]?\s*$")
 """What stands before the address in a line of a signature."""
 _MOST_ADDRESSES: Final = 30
+_NEAR: Final = 12
+"""Characters between a name and its mailbox."""
 
 
 def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Address | None:
     """The address that is named for the matter, not one that is gone, full, or the machine's own."""
     away = intent == "out_of_office"
-    if away and _FAILED.search(folded):
-        return None
+    has_failed = away and _FAILED.search(folded) is not None
     sign_off = _signature_start(folded)
     best, best_points = None, 0.0
     for place, one in enumerate(addresses[:_MOST_ADDRESSES]):
@@ -120,7 +148,10 @@ def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Addre
             continue
         before, after = folded[max(0, one.start - 60) : one.start], folded[one.end : one.end + 40]
         points = 2.0 - 0.01 * place + bool(_TELL.search(before))
-        if _NOT_THERE_AFTER.match(after) or (away and _NOT_THERE.search(before) and not _WRITE_TO.search(before)):
+        is_pointed = _POINTED.search(before) is not None
+        if has_failed and not is_pointed:
+            continue
+        if _NOT_THERE_AFTER.match(after) or (away and _NOT_THERE.search(before) and not is_pointed):
             points -= 3
         line = folded[max(0, folded.rfind("\n", 0, one.start) + 1, one.start - 60) : one.start]
         if not away and one.start > sign_off and _LABEL.match(line):

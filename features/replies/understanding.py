@@ -18,6 +18,7 @@ from features.replies.languages import language_of
 from features.replies.machines import Machine
 from features.replies.memory import Example, Memory, unpacked
 from features.replies.objections import ObjectionHead
+from features.replies.people import copied
 from features.replies.reading import Reading, ReplyInput, read
 from features.replies.weights import shipped_arrays
 
@@ -236,6 +237,8 @@ def _extracted(
 ) -> Extracted:
     """What a reply says; the day that it agrees to may stand in the question that it answers."""
     found = extract(words, language, reply.received_at, intent, subject=reply.subject, kind_of=kind_of)
+    if intent == "referral" and found.referred_email is None:
+        found = replace(found, referred_email=copied(reading.cleaned.quoted))
     if intent != "not_now" or found.resume_date or not (asked := deferral_in(reply, reading)):
         return found
     return replace(found, resume_date=extract(asked, language_of(asked), reply.received_at, intent).resume_date)
