@@ -7,6 +7,7 @@ from dashboards.filters import Days
 
 _DASH: Final = "\N{EN DASH}"
 NOTHING: Final = _DASH
+_NEARLY: Final = 0.99
 
 CHANNELS: Final = {
     "email": "Email",
@@ -69,6 +70,11 @@ def count(number: int | None) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """12.3 %, of a share 0..1."""
     return NOTHING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def sure(confidence: float | None) -> str:
+    """How sure the model says it is, 0..1: never 100 %."""
+    return "over 99 % sure" if confidence is not None and confidence > _NEARLY else f"{percent(confidence, 0)} sure"
 
 
 def ratio(part: int, whole: int) -> float | None:

@@ -13,7 +13,7 @@ from dashboards.inbox import INTENT_WORDS, PAGE_ROWS, Show, Wanted
 from dashboards.listing import Column
 from dashboards.people import ONLY_LOOKS, Viewer
 from dashboards.process import Source
-from dashboards.words import ago, campaign_name, count, instant, percent
+from dashboards.words import ago, campaign_name, count, instant, sure
 from schemas.failures import OutpulseError
 
 _FIELD: Final = "intent"
@@ -160,7 +160,7 @@ def _letter_html(reply: Mapping[str, Any]) -> str:
 def _chips(reply: Mapping[str, Any]) -> list[str]:
     if reply["intent_classification"] is None:
         return ['<span class="chip">not read yet</span>']
-    label = f"{_words(reply['intent_classification'])} · {percent(reply['ai_confidence_score'], 0)} sure"
+    label = f"{_words(reply['intent_classification'])} · {sure(reply['ai_confidence_score'])}"
     chips = [f'<span class="chip"><strong>{escape(label)}</strong></span>']
     if reply["urgency_level"]:
         hot = " hot" if reply["urgency_level"] in {"urgent", "high"} else ""
