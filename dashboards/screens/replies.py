@@ -13,7 +13,7 @@ from dashboards.inbox import INTENT_WORDS, PAGE_ROWS, Show, Wanted
 from dashboards.listing import Column
 from dashboards.people import ONLY_LOOKS, Viewer
 from dashboards.process import Source
-from dashboards.words import ago, campaign_name, count, instant, sure
+from dashboards.words import ago, campaign_name, count, instant, percent, sure
 from schemas.failures import OutpulseError
 
 _FIELD: Final = "intent"
