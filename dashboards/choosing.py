@@ -1,5 +1,6 @@
 """The row of filters. What is chosen stands in the address, so a link keeps it, and it holds on every page."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -26,7 +27,6 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
     with st.container(key="filters"):
         ranges, channel, several = st.columns([1.45, 0.8, 1.9], vertical_alignment="bottom")
     options = [ANY, *(name for name in channels if name is not None)]
-    begins_with = options.index("email") if "email" in options and None not in channels else 0
     chosen_range = ranges.segmented_control(
         "Time, back from the newest event",
         [r.value for r in Range],
@@ -39,7 +39,7 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
     chosen_channel = channel.selectbox(
         "Channel",
         options,
-        begins_with,
+        options.index(_first_channel(channels) or ANY),
         format_func=lambda name: CHANNELS.get(name, name),
         key="channel",
         help=_ONE_CHANNEL,
@@ -53,6 +53,19 @@ def choose(source: Source, *, campaigns: bool = True) -> Filters:
         chosen = tuple(picked)
     st.session_state[_KEPT] = {key: st.session_state[key] for key in _KEYS if key in st.session_state}
     return Filters(range=Range(chosen_range or Range.WEEK), channel=chosen_channel or None, campaigns=chosen)
+
+
+def at_first(source: Source) -> Filters:
+    """What is chosen before anybody has chosen.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return Filters(channel=_first_channel(source.figures("choices", queries.choices)[1]))
+
+
+def _first_channel(channels: Sequence[str | None]) -> str | None:
+    return "email" if "email" in channels and None not in channels else None
 
 
 def _recall() -> None:

@@ -6,6 +6,7 @@ import pkgutil
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast
@@ -188,6 +189,8 @@ def source() -> Source:
 
 
 def warm() -> None:
-    """Imports what pages need before anybody asks for one: the charts alone take a second."""
+    """Imports what pages need and reads what the first one shows before anybody asks: the charts alone take a second."""
     for screen in pkgutil.iter_modules([str(Path(__file__).parent / "screens")]):
         importlib.import_module(f"dashboards.screens.{screen.name}")
+    with suppress(OutpulseError):  # the page says what is wrong
+        importlib.import_module("dashboards.screens.overview").read_ahead(source())

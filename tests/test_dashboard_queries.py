@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from dashboards import charts, queries, state
+from dashboards import charts, process, queries, state
 from dashboards.cohorts import cohorts, totals
 from dashboards.figures import sum_of
 from dashboards.filters import MOST_BUCKETS, Days, Filters, Range, buckets, charted_days, send_days
 from dashboards.invariants import INVARIANTS
 from dashboards.reader import LakeReader, NoLake
+from dashboards.screens import overview
 from schemas.failures import LakeError
 from sinks.lake import Lake
 from tests.dashboard_lakes import event, land_world
@@ -358,3 +359,23 @@ def test_buckets_start_on_a_step_cover_the_range_and_are_few(chosen: Range, days
     assert (steps.start - datetime.fromtimestamp(0, UTC)) % steps.step == timedelta(0)
     assert (AS_OF - steps.start) / steps.step <= MOST_BUCKETS + 1
     assert chosen is not Range.ALL or steps.start <= oldest
+
+
+def test_a_process_reads_ahead_what_the_first_page_shows(world_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPULSE_HOME", str(world_home))
+    process.warm()
+    read: list[Filters] = []
+    monkeypatch.setattr(queries, "load", lambda _, chosen: read.append(chosen))
+
+    overview.read_ahead(process.source())
+
+    assert not read
+
+
+def test_a_process_starts_where_there_is_nothing_to_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPULSE_HOME", str(home))
+
+    process.warm()
+
+    with pytest.raises(NoLake):
+        overview.read_ahead(process.source())

@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboards import attention, frames, queries, table
 from dashboards.charts import FEWEST, OPENS, RATES, events_over_time, rates_by_send_day
-from dashboards.choosing import choose
+from dashboards.choosing import at_first, choose
 from dashboards.figures import Level, is_ripe, sum_of
-from dashboards.filters import Range
+from dashboards.filters import Filters, Range
 from dashboards.funnel import cohort_funnel, funnel_rows
 from dashboards.people import Viewer
 from dashboards.process import Source
@@ -24,8 +24,7 @@ def draw(source: Source, who: Viewer) -> None:
     """The page."""
     del who
     _needs(source)
-    chosen = choose(source)
-    page = source.figures(("page", chosen), lambda reading: queries.load(reading, chosen))
+    page = _page(source, choose(source))
     now, ripe = sum_of(page.totals), is_ripe(page.days)
     frames.note(_days_line(page, ripe=ripe))
     st.html(tiles_html(tiles(now, sum_of(page.totals_before) if page.totals_before else None, ripe=ripe)))
@@ -40,6 +39,20 @@ def draw(source: Source, who: Viewer) -> None:
     with right:
         _by_send_day(source, page)
     _over_time(source, page)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    attention.items(source)
+    _page(source, at_first(source))
+
+
+def _page(source: Source, chosen: Filters) -> queries.Page:
+    return source.figures(("page", chosen), lambda reading: queries.load(reading, chosen))
 
 
 def _needs(source: Source) -> None:
