@@ -5,10 +5,11 @@ others first. So no copied position is ahead of the copied log, and a restored h
 decides from the log what the copied lake lacks.
 """
 
+import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -33,14 +34,22 @@ _NOT_COPIED: Final = (".lock", "-wal", "-shm", "-journal", ".part")
 _DATA: Final = ("lake", "log")
 
 
+class Copied(msgspec.Struct, frozen=True):
+    """One file of a backup: its size, and its SHA-256 in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup is."""
+    """What a backup is; `copied` has each file by its path in the backup, and is empty in backups made before it was."""
 
     made_at: str
     release: str
     lake_format: int
     files: int
     bytes: int
+    copied: dict[str, Copied] = {}
 
 
 def run_backup(home: Home, target: Path) -> int:
@@ -67,13 +76,13 @@ def run_backup(home: Home, target: Path) -> int:
     copy_lake(home.path, target / "lake")
     for path in _streams(home.path / "log"):
         _copy(path, target / "log" / path.name)
-    files = [path for path in target.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files)
+    copied = {name: Copied(path.stat().st_size, _sha256(path)) for name, path in _held(target).items()}
+    files, size = len(copied), sum(file.bytes for file in copied.values())
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = Manifest(made_at, version("outpulse"), LAKE_FORMAT, len(files), size)
+    manifest = Manifest(made_at, version("outpulse"), LAKE_FORMAT, files, size, copied)
     (target / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     seconds = time.monotonic() - began
-    print(f"{len(files)} files, {size / 2**20:,.1f} MiB in {seconds:.1f} s; copy {target} to another disk")  # noqa: T201
+    print(f"{files} files, {size / 2**20:,.1f} MiB in {seconds:.1f} s; copy {target} to another disk")  # noqa: T201
     return 0
 
 
@@ -124,10 +133,41 @@ def _manifest(source: Path) -> Manifest:
             f"{source} was made by a newer Outpulse ({found.release}, lake format {found.lake_format}, this release knows "
             f"{LAKE_FORMAT}); upgrade first"
         )
-    there = sum(1 for path in source.rglob("*") if path.is_file() and path.name != MANIFEST)
-    if there != found.files:
-        raise OutpulseError(f"{source} holds {there} files, the backup had {found.files}; copy it anew")
+    try:
+        fault = _fault(found, _held(source))
+    except OSError as error:
+        raise OutpulseError(f"{error.filename or source} cannot be read: {error.strerror}") from None
+    if fault:
+        raise OutpulseError(f"{source} is no whole backup: {fault}; copy it anew")
     return found
+
+
+def _fault(manifest: Manifest, held: Mapping[str, Path]) -> str:
+    """The first thing in which the files differ from what was copied, all sizes before any content; or nothing."""
+    copied, sizes = manifest.copied, {name: path.stat().st_size for name, path in held.items()}
+    if not copied:
+        there, had = (len(held), sum(sizes.values())), (manifest.files, manifest.bytes)
+        return "" if there == had else "it has {} files of {} bytes, it had {} of {}".format(*there, *had)
+    for name in sorted(copied.keys() ^ held.keys()):
+        return f"{name} is missing" if name in copied else f"{name} was not part of it"
+    for name, file in copied.items():
+        if sizes[name] != file.bytes:
+            return f"{name} has {sizes[name]} bytes, it had {file.bytes}"
+    return next(
+        (f"{name} has other content" for name, file in copied.items() if _sha256(held[name]) != file.sha256), ""
+    )
+
+
+def _held(folder: Path) -> dict[str, Path]:
+    """The files of a backup by their path in it, without the manifest."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    found.pop(MANIFEST, None)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _states(home: Path) -> Iterator[Path]:

@@ -1,12 +1,19 @@
 """A backup of a running home, restored elsewhere, goes on to the tables of an undisturbed run."""
 
+import hashlib
 import json
+import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data.bulk import write_ndjson
+from outpulse.backing_up import run_backup, run_restore
+from outpulse.home import open_home
+from schemas.failures import OutpulseError
 from sinks.attach import connect
 from sinks.lake import Lake
 from sinks.store import LAKE_FORMAT
@@ -25,6 +32,14 @@ def small_home(home: Path) -> Path:
     assert run("replay", str(home.parent / "e.ndjson"), "--home", str(home)).returncode == 0
     assert run("pause", "campaign:autumn", "--why", "a test", "--home", str(home)).returncode == 0
     return home
+
+
+@pytest.fixture(scope="module")
+def small_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of a small home, not to be changed."""
+    folder = tmp_path_factory.mktemp("small")
+    assert run_backup(open_home(str(small_home(folder / "home"))), folder / "copy") == 0
+    return folder / "copy"
 
 
 @pytest.mark.crash
@@ -112,6 +127,76 @@ def test_a_restore_refuses_a_home_with_data_and_a_backup_that_is_not_whole(tmp_p
     (copy / "backup.json").unlink()
     assert "is no whole backup" in run("restore", str(copy), "--home", str(tmp_path / "other")).stderr
     assert not (tmp_path / "other").exists()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut short, as by a full disk": (lambda path: os.truncate(path, path.stat().st_size // 2), "bytes, it had"),
+    "one bit of another": (
+        lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+        "has other content",
+    ),
+    "missing, another in its place": (lambda path: path.rename(path.with_name("x")), "is missing"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("pattern", ["lake/data/**/*.parquet", "lake/catalog.sqlite", "log/*.sqlite"])
+def test_a_damaged_backup_is_refused_by_the_name_of_the_file_before_anything_is_touched(
+    small_copy: Path, tmp_path: Path, pattern: str, damage: str
+) -> None:
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(small_copy, copy)
+    harmed = min(copy.glob(pattern))
+    spoil, said = DAMAGES[damage]
+    spoil(harmed)
+
+    with pytest.raises(OutpulseError, match=rf"{re.escape(harmed.relative_to(copy).as_posix())} .*{said}"):
+        run_restore(open_home(str(other)), copy)
+    assert not other.exists()
+
+
+def test_a_manifest_has_the_size_and_sha_256_of_every_file(small_copy: Path) -> None:
+    files = [path for path in small_copy.rglob("*") if path.is_file() and path.name != "backup.json"]
+    wanted = {
+        path.relative_to(small_copy).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in files
+    }
+
+    assert json.loads((small_copy / "backup.json").read_bytes())["copied"] == wanted
+    assert len(wanted) > 5
+
+
+def test_a_file_that_was_not_part_of_the_backup_is_not_restored(small_copy: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(small_copy, copy)
+    (copy / "lake" / "stray").write_bytes(b"")
+
+    with pytest.raises(OutpulseError, match=r"lake/stray was not part of it"):
+        run_restore(open_home(str(other)), copy)
+    assert not other.exists()
+
+
+def test_a_backup_of_before_there_were_hashes_is_restored_by_count_and_bytes(small_copy: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(small_copy, copy)
+    manifest = json.loads((copy / "backup.json").read_bytes())
+    del manifest["copied"]
+    (copy / "backup.json").write_text(json.dumps(manifest))
+    log = min((copy / "log").glob("*.sqlite"))
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-1])
+
+    with pytest.raises(
+        OutpulseError, match=rf"of {manifest['bytes'] - 1} bytes, it had .* of {manifest['bytes']}; copy"
+    ):
+        run_restore(open_home(str(other)), copy)
+    assert not other.exists()
+    log.write_bytes(whole)
+    assert run_restore(open_home(str(other)), copy) == 0
+    assert landed(other) == 1
 
 
 def test_settings_that_are_there_already_stay(tmp_path: Path) -> None:
