@@ -9,21 +9,22 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from pg_mimic import PgServer, Portal, ResultColumn, ScramSha256AuthPlugin, Session, Statement
+from pg_mimic import PgServer, Portal, ResultColumn, ScramSha256AuthPlugin, Session, Statement, StaticStatement
 from pg_mimic import types as pg
 from pg_mimic.auth import IdentityProvider
 from pg_mimic.errors import PgError
-from pg_mimic.middleware import DEFAULT_MIDDLEWARE, resolve
+from pg_mimic.middleware import asyncpg_typeinfo, resolve, set_show, transaction_control
 
 from outpulse.home import Home
 from outpulse.querying import ensure_lake
 from outpulse.settings import SqlSettings
+from outpulse.sql_catalog import Connected, Question, question_in
 from outpulse.sql_wire import CATALOG_TYPES, oid_of, parameters_in, rows_of, with_values
 from schemas.analyses import ANALYSES
 from schemas.derive import columns
@@ -35,6 +36,9 @@ HOST: Final = "127.0.0.1"
 PASSWORD_FILE: Final = "serve-sql.password"  # noqa: S105 - a name
 _MOST_BYTES: Final = 512 * 2**20
 """Of one answer, as Arrow; texts of a million replies can be more than a tool or this process can hold."""
+_CUSTOMS: Final = (transaction_control, set_show, asyncpg_typeinfo)
+"""What pg-mimic answers by itself. Not its others: they evaluate SQL as Python, see `outpulse.sql_catalog`."""
+_WRONG: Final = "42000"
 _VERSION: Final = "16.0 (Outpulse, DuckDB's dialect)"
 """Tools read the leading number to know what they may ask."""
 
@@ -42,9 +46,10 @@ _VERSION: Final = "16.0 (Outpulse, DuckDB's dialect)"
 class Result:
     """What a statement gave, all of it: what runs holds a process, and tools leave portals open."""
 
-    def __init__(self, console: Console, query: str, most_rows: int) -> None:
+    def __init__(self, console: Console, query: str, most_rows: int, values: Sequence[Any] = ()) -> None:
         self._console = console
         self._query = query
+        self._values = values
         self._most_rows = most_rows
         self._running: Running | None = None
         self._cancelled = False
@@ -69,7 +74,7 @@ class Result:
 
     def _fetch(self) -> None:
         rows = size = 0
-        with self._console.start(self._query) as running:
+        with self._console.start(self._query, self._values) as running:
             self._running = running
             if self._cancelled:
                 return
@@ -83,7 +88,7 @@ class Result:
 
 def _told(error: LakeError) -> PgError:
     """The error with PostgreSQL's code: insufficient privilege, query cancelled, or a mistake in the statement."""
-    code = {QueryRefused: "42501", QueryStopped: "57014"}.get(type(error), "42000")
+    code = {QueryRefused: "42501", QueryStopped: "57014"}.get(type(error), _WRONG)
     return PgError(code, str(error))
 
 
@@ -184,17 +189,55 @@ class LakeSession(Session):
         return answered or LakeStatement(self, sql.strip().rstrip(";"), param_oids)
 
     async def customs(self, sql: str, param_oids: list[int | None]) -> Statement | None:
-        """What the protocol answers without the lake: transactions, SET and SHOW, questions about tables."""
-        found: Statement | None = await resolve(self._connection, sql, param_oids, DEFAULT_MIDDLEWARE)
-        return found
+        """What is answered without the lake: transactions, SET and SHOW, questions about the connection and about tables."""
+        found: Statement | None = await resolve(self._connection, sql, param_oids, _CUSTOMS)
+        if found is not None:
+            return found
+        schema = await self.schema()
+        question = await asyncio.to_thread(question_in, sql, self._connected(), schema)
+        return None if question is None else await self._answer(sql, question)
 
-    async def fetch(self, query: str) -> Result:
+    def _connected(self) -> Connected:
+        connection = self._connection
+        settings = {"timezone": "UTC", "search_path": '"$user", public', "standard_conforming_strings": "on"}
+        settings |= connection.server.parameter_status | connection.session_vars
+        return Connected(
+            user=connection.username,
+            database=connection.database,
+            version=_VERSION,
+            pid=connection.pid,
+            settings={name.lower(): value for name, value in settings.items()},
+        )
+
+    async def _answer(self, sql: str, question: Question) -> Statement | None:
+        """The answer; no rows to a question about tables that DuckDB does not understand, as there is nothing to tell."""
+        empty = [ResultColumn(name, pg.TEXT) for name in question.columns or []]
+        try:
+            found = await self.fetch(question.query, question.values) if question.query else None
+        except PgError as error:
+            if error.sqlstate != _WRONG:
+                raise
+            found = None
+        if found is None:
+            return StaticStatement(sql, empty, []) if empty else None
+        columns = found.columns
+        rows = [row for part in found.parts for row in rows_of(part, [column.oid for column in columns])]
+        return StaticStatement(sql, columns, rows, lambda: self._set(question.sets))
+
+    def _set(self, settings: Mapping[str, str | None]) -> None:
+        for name, value in settings.items():
+            if value is None:
+                self._connection.session_vars.pop(name, None)
+            else:
+                self._connection.session_vars[name] = value
+
+    async def fetch(self, query: str, values: Sequence[Any] = ()) -> Result:
         """What a statement gives.
 
         Raises:
             PgError: it is refused, fails, or takes too much.
         """
-        found = Result(self.console, query, self.console.limits.rows)
+        found = Result(self.console, query, self.console.limits.rows, values)
         await found.fetch()
         return found
 

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,86 @@ def test_tools_find_tables_views_and_columns(client: psycopg.Connection) -> None
         names = [column for (column,) in client.execute(asked, (name,)).fetchall()]
         found = client.execute(f'SELECT * FROM "public"."{name}" LIMIT 0')
         assert [column.name for column in found.description or []] == names
+
+
+def test_tools_ask_who_and_where_they_are(client: psycopg.Connection) -> None:
+    asked = "SELECT current_user, current_database(), current_schema(), current_setting('timezone'), version()"
+    user, database, schema, zone, version = client.execute(asked).fetchone() or ()
+    assert (user, database, schema, zone) == ("analyst", "lake", "public", "UTC")
+    assert version.startswith("16.0")
+    assert client.execute("SELECT pg_backend_pid() > 0").fetchone() == (True,)
+    assert client.execute("SELECT set_config('application_name', 'tool', false)").fetchone() == ("tool",)
+    assert client.execute("SHOW application_name").fetchone() == ("tool",)
+
+
+# What psql asks at \dt, \d and \l, DBeaver at first, and SQLAlchemy for its columns.
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (
+            """SELECT n.nspname AS "Schema", c.relname AS "Name",
+            CASE c.relkind WHEN 'r' THEN 'table' WHEN 'v' THEN 'view' END AS "Type",
+            pg_catalog.pg_get_userbyid(c.relowner) AS "Owner"
+            FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam
+            WHERE c.relkind IN ('r', 'p', '') AND n.nspname <> 'pg_catalog' AND n.nspname !~ '^pg_toast'
+            AND c.relname OPERATOR(pg_catalog.~) '^(pauses)$' COLLATE pg_catalog.default
+            AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1, 2""",
+            [("public", "pauses", "table", "analyst")],
+        ),
+        (
+            """SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute a
+            JOIN pg_class ON pg_class.oid = a.attrelid WHERE pg_class.relname = 'cohorts' AND a.attnum = 1""",
+            [("metric_date", "date")],
+        ),
+        (
+            """SELECT c.relkind, CASE WHEN c.reloftype = 0 THEN '' ELSE c.reloftype::pg_catalog.regtype::pg_catalog.text END,
+            am.amname FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_class tc ON (c.reltoastrelid = tc.oid)
+            LEFT JOIN pg_catalog.pg_am am ON (c.relam = am.oid) WHERE c.oid = 'public.pauses'::regclass""",
+            [("r", "", "heap")],
+        ),
+        ("SELECT datname FROM pg_database WHERE datallowconn", [("lake",)]),
+        ("SELECT schema_name FROM information_schema.schemata", [("public",)]),
+        (
+            "WITH t AS (SELECT table_name AS n FROM information_schema.tables) SELECT n FROM t WHERE n = 'pauses'",
+            [("pauses",)],
+        ),
+        ("SELECT typname FROM pg_type WHERE oid = '25'", [("text",)]),
+        ("SELECT conname FROM pg_catalog.pg_constraint", []),
+        ("SELECT proname FROM pg_catalog.pg_proc", []),
+        ("SELECT pg_catalog.no_such_function(oid) AS x FROM pg_catalog.pg_class", []),
+    ],
+)
+def test_questions_about_the_catalogue_are_answered(
+    query: str, expected: list[tuple[Any, ...]], client: psycopg.Connection
+) -> None:
+    assert client.execute(query).fetchall() == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT \U0001d41e\U0001d42f\U0001d41a\U0001d425('__import__(\"os\").getcwd()') AS n, current_user AS u",
+        "SELECT \U0001d41e\U0001d42f\U0001d41a\U0001d425('1') AS n FROM information_schema.tables",
+        "SELECT eval('1'), current_user",
+        "SELECT READ_CSV('/etc/passwd'), current_user",
+        "SELECT count(*) FROM information_schema.tables, read_text('/etc/passwd')",
+        "SELECT * FROM pg_catalog.pg_class, read_csv('/etc/passwd')",
+        "SELECT getenv('HOME'), current_user",
+    ],
+)
+def test_questions_to_the_server_itself_run_nothing_else(query: str, client: psycopg.Connection) -> None:
+    refused = (psycopg.errors.InsufficientPrivilege, psycopg.errors.SyntaxErrorOrAccessRuleViolation)
+    with suppress(*refused):
+        assert client.execute(query).fetchall() == []
+
+
+def test_a_question_about_the_catalogue_takes_no_longer_than_others_may(client: psycopg.Connection) -> None:
+    columns = "information_schema.columns"
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        client.execute(f"SELECT max(sin(a.ordinal_position * b.ordinal_position + c.ordinal_position + d.ordinal_position)) "
+                       f"FROM {columns} a, {columns} b, {columns} c, {columns} d")  # fmt: skip
+    assert client.execute("SELECT 1").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("password", ["wrong", ""], ids=["wrong", "empty"])
