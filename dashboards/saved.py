@@ -1,16 +1,14 @@
 """Queries that come with the dashboard, and the tables and columns that a query may name."""
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from schemas.derive import columns
-from schemas.tables import TABLES
+import msgspec
 
-_DOCUMENTED: Final = Path(__file__).parents[1] / "docs" / "queries"
-"""The worked queries of docs/sql.md, where the source is at hand."""
-_TITLE: Final = re.compile(r"^--\s*(.+)$", re.MULTILINE)
+from schemas.analyses import ANALYSES, call_of
+from schemas.derive import columns
+from schemas.pages import worked_queries
+from schemas.tables import TABLES
 
 OWN: Final = {
     "Rates by campaign": """SELECT campaign_id, sum(messages_sent) AS sent,
@@ -34,30 +32,42 @@ FROM metrics_24h GROUP BY ALL HAVING bounced > 0 ORDER BY bounced DESC LIMIT 50"
 
 @dataclass(frozen=True)
 class Described:
-    """A table with what it says and its columns: (name, type, meaning)."""
+    """A table, view or macro; columns are (name, type, meaning), parameters (name, default, meaning).
+
+    `call` is how a query writes it. A function has no columns.
+    """
 
     name: str
+    call: str
     about: str
     columns: tuple[tuple[str, str, str], ...]
+    parameters: tuple[tuple[str, str, str], ...] = ()
 
 
 def saved_queries() -> dict[str, str]:
-    """Title to SQL: our own, then the worked queries of the documentation."""
-    found = dict(OWN)
-    for path in sorted(_DOCUMENTED.glob("*.sql")):
-        text = path.read_text(encoding="utf-8").strip()
-        title = _TITLE.search(text)
-        found[title[1].strip() if title else path.stem] = text
-    return found
+    """Title to SQL: our own, then the worked queries of docs/sql.md by their questions."""
+    return OWN | {query.question: f"-- {query.read}\n{query.sql}" for query in worked_queries()}
 
 
 def described() -> list[Described]:
-    """All tables of the lake, from the schemas they are made of."""
-    return [
+    """All tables of the lake, then its ready-made analyses, from the schemas they are made of."""
+    tables = [Described(name, name, _about(table), _columns(table)) for name, table in sorted(TABLES.items())]
+    return tables + [
         Described(
             name,
-            (table.__doc__ or "").strip().splitlines()[0] if table.__doc__ else "",
-            tuple((c.name, c.sql_type, c.comment or "") for c in columns(table)),
+            call_of(name),
+            _about(found.struct) if found.struct else f"{found.meaning[:1].upper()}{found.meaning[1:]}.",
+            _columns(found.struct) if found.struct else (),
+            tuple((p.name, p.default or "must be given", p.meaning) for p in found.parameters),
         )
-        for name, table in sorted(TABLES.items())
+        for name, found in sorted(ANALYSES.items())
     ]
+
+
+def _about(struct: type[msgspec.Struct]) -> str:
+    """The first paragraph of what it says of itself."""
+    return " ".join((struct.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _columns(struct: type[msgspec.Struct]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((c.name, c.sql_type, c.comment or "") for c in columns(struct))

@@ -1,4 +1,4 @@
-"""What the pages for analysts say of tables and queries, from the schemas and `docs/queries`; `python -m schemas.pages`.
+"""What the pages for analysts say of tables and queries, from the schemas and `schemas/queries`; `python -m schemas.pages`.
 
 `docs/sql.md` has three generated parts between marks; the words around them are written by hand. In `docs/tables.md` the
 rows of columns are kept equal to the schemas.
@@ -16,7 +16,8 @@ from schemas.derive import columns
 from schemas.tables import TABLES
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
-QUERIES: Final = DOCS / "queries"
+QUERIES: Final = Path(__file__).parent / "queries"
+"""They stand here, not in `docs`, so that an installed package has them: the dashboard offers them."""
 SQL_PAGE: Final = DOCS / "sql.md"
 TABLES_PAGE: Final = DOCS / "tables.md"
 _HEAD: Final = re.compile(r"-- Question: (?P<question>[^\n]+)\n-- Read: (?P<read>[^\n]+)\n(?P<sql>.+)\Z", re.DOTALL)
@@ -32,7 +33,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def worked_queries() -> list[Query]:
-    """Every query of `docs/queries`, in the order of their numbers.
+    """Every query of `schemas/queries`, in the order of their numbers.
 
     Raises:
         ValueError: a file without its two lines of words.

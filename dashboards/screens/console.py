@@ -83,11 +83,11 @@ def _show(answer: Answer) -> None:
 
 
 def _schema() -> None:
-    frames.part("Tables", "Every table and column with its meaning.")
+    frames.part("Tables and analyses", "Every table, view, macro and column with its meaning.")
     found = described()
     wanted = st.text_input("Find", placeholder="a table, column or word", key="find_column", type="search")
     words = (wanted or "").strip().lower()
-    shown = [t for t in found if words in f"{t.name} {t.about} {t.columns}".lower()]
+    shown = [t for t in found if words in f"{t.name} {t.about} {t.columns} {t.parameters}".lower()]
     if not shown:
         frames.note("Nothing is called so.")
         return
@@ -95,6 +95,13 @@ def _schema() -> None:
         for table in shown:
             with st.expander(table.name, expanded=bool(words) and len(shown) <= 3):
                 frames.note(table.about)
-                columns = (Column("name", "Column"), Column("type", "Type"), Column("about", "Meaning", is_wide=True))
-                rows = [{"name": name, "type": kind, "about": about} for name, kind, about in table.columns]
-                st.html(listing_html(table.name, columns, rows))
+                if table.parameters:
+                    frames.note(f"`{table.call}`")
+                    _listing(table.name, ("Parameter", "Default", "Meaning"), table.parameters)
+                if table.columns:
+                    _listing(table.name, ("Column", "Type", "Meaning"), table.columns)
+
+
+def _listing(caption: str, titles: tuple[str, str, str], rows: tuple[tuple[str, str, str], ...]) -> None:
+    columns = [Column(title, title, is_wide=title == "Meaning") for title in titles]
+    st.html(listing_html(caption, columns, [dict(zip(titles, row, strict=True)) for row in rows]))
