@@ -70,7 +70,7 @@ def csv_bytes(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(names)
+    writer.writerow([_safe(name) for name in names])
     writer.writerows([[_safe(row.get(name)) for name in names] for row in rows])
     return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
 
