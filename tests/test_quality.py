@@ -28,6 +28,9 @@ from tests.processes import run
 NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
 ONE_FACT = "rowid = (SELECT min(rowid) FROM store.facts WHERE kind = '{}')"
 ONE_COHORT = "rowid = (SELECT min(rowid) FROM store.cohorts WHERE delivered > 5 AND answered >= 0)"
+ONE_NEW_COHORT = "rowid = (SELECT max(rowid) FROM store.cohorts WHERE metric_date = DATE '2026-01-29')"
+ONE_NEW_CELL = "rowid = (SELECT max(rowid) FROM store.cells WHERE minute::DATE = DATE '2026-01-29')"
+ONE_HOUR = "rowid = (SELECT min(rowid) FROM store.send_hours)"
 ONE_READING = "rowid = (SELECT min(rowid) FROM store.readings)"
 IMPORTED = "TIMESTAMPTZ '2026-01-01'"
 PAUSE = """INSERT INTO pauses (id, action, send_share, scope_kind, scope_value, occurred_at, decided_at, decided_by, why,
@@ -181,6 +184,152 @@ DEFECTS: dict[str, tuple[str, str]] = {
         f"INSERT INTO campaign_messaging (id, campaign_id, body, imported_at) VALUES ('m', 'nowhere', 'x', {IMPORTED})",
         "imports.messages_have_campaigns",
     ),
+    "one open less than there was": (
+        f"UPDATE store.cohorts SET opened = opened - 1, opened_strict = opened_strict - 1 WHERE {ONE_NEW_COHORT}",
+        "figures.cohorts_recounted",
+    ),
+    **{
+        f"one {name} less than there was in a cohort": (
+            f"UPDATE store.cohorts SET {name} = {name} - 1 WHERE {ONE_NEW_COHORT}",
+            "figures.cohorts_recounted",
+        )
+        for name in (
+            "deliveries",
+            "sent",
+            "clicked",
+            "bounced",
+            "replied",
+            "meetings",
+            "engaged",
+            "opened_strict",
+            "unsubscribed",
+        )
+    },
+    "an answer more in an hour of sending": (
+        f"UPDATE store.send_hours SET answered = answered + 1 WHERE {ONE_HOUR}",
+        "figures.send_hours_equal_cohorts",
+    ),
+    "an hour of sending that is another": (
+        "UPDATE store.send_hours SET sent_hour = date_trunc('day', sent_hour) WHERE sent_hour >= TIMESTAMPTZ '2026-01-30'",
+        "figures.send_hours_recounted",
+    ),
+    "a cell of another campaign": (
+        "UPDATE store.cells SET campaign_id = 'another' WHERE minute::DATE = DATE '2026-01-24' AND kind = 'opened'",
+        "figures.cells_equal_facts",
+    ),
+    "a cell of another day": (
+        "UPDATE store.cells SET minute = minute - INTERVAL 1 DAY WHERE minute::DATE = DATE '2026-01-25'",
+        "figures.cells_equal_facts",
+    ),
+    "a cell of another minute": (
+        f"UPDATE store.cells SET minute = minute + INTERVAL 1 MINUTE WHERE {ONE_NEW_CELL}",
+        "figures.cells_recounted",
+    ),
+    **{
+        f"more {less} than {more}": (
+            f"UPDATE store.cohorts SET {less} = {more} + 1000 WHERE {ONE_COHORT}",
+            f"figures.{less}_within_{more}",
+        )
+        for more, less in (
+            ("touched", "aware"),
+            ("aware", "interested"),
+            ("interested", "engaged"),
+            ("engaged", "met"),
+            ("met", "opportunities"),
+            ("touched", "sent"),
+            ("aware", "delivered"),
+            ("deliveries", "touched"),
+            ("engaged", "answered"),
+            ("met", "meetings"),
+            ("delivered", "machine_opened"),
+            ("replied", "read"),
+            ("deliveries", "rejected"),
+            ("deliveries", "failed"),
+        )
+    },
+    "events that lost their recipient": (
+        f"UPDATE store.facts SET recipient = NULL WHERE {ONE_FACT.format('opened')}",
+        "facts.identities_hold",
+    ),
+    "an event that lost its delivery": (
+        f"UPDATE store.facts SET delivery = NULL WHERE {ONE_FACT.format('opened')}",
+        "facts.deliveries_hold",
+    ),
+    "an event of another delivery": (
+        f"UPDATE store.facts SET delivery_id = 'another' WHERE {ONE_FACT.format('opened')}",
+        "facts.deliveries_hold",
+    ),
+    **{
+        f"events that no longer name a {what}": (
+            f"UPDATE store.facts SET {lost} WHERE occurred_at > TIMESTAMPTZ '2026-01-30' AND kind = 'delivered'",
+            f"facts.{what}_named",
+        )
+        for what, lost in {
+            "campaign": "campaign_id = NULL",
+            "recipient": "recipient = NULL, contact_id = NULL",
+            "delivery": "delivery_id = NULL, message_id = NULL",
+        }.items()
+    },
+    "two days without events": (
+        "DELETE FROM store.cells WHERE minute::DATE BETWEEN DATE '2026-01-27' AND DATE '2026-01-28'",
+        "freshness.no_missing_day",
+    ),
+    "dead letters of today beside many events of long ago": (
+        (
+            "INSERT INTO store.commits SELECT 1, 'past', 1, 100000000, 0, 0, NULL, now(); "
+            "INSERT INTO dead_letters (id, stage, reason, raw, received_at) "
+            "SELECT uuid(), 'normalize', 'not JSON', 'x'::BLOB, now() FROM range(20000)"
+        ),
+        "decisions.few_new_dead_letters",
+    ),
+    **{
+        f"an impossible {column} of {table}": (f"UPDATE {table} SET {column} = 'odd'", f"decisions.{name}")
+        for table, column, name in (
+            ("campaign_experiments", "experiment_type", "known_experiment_type"),
+            ("campaign_experiments", "experiment_status", "known_experiment_status"),
+            ("ai_learning_events", "event_type", "known_learning_event_type"),
+            ("ai_learning_events", "application_scope", "known_learning_application_scope"),
+            ("ai_learning_events", "implementation_status", "known_learning_implementation_status"),
+            ("optimization_actions", "optimization_trigger", "known_optimization_trigger"),
+            ("optimization_actions", "optimization_status", "known_optimization_status"),
+            ("alerts", "severity", "known_alerts_severity"),
+            ("alerts", "status", "known_alerts_status"),
+            ("feedback", "field", "known_feedback_field"),
+        )
+    },
+    **{
+        f"a row of {table} twice": (
+            f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1",
+            f"decisions.{name}_once",
+        )
+        for table, name in (
+            ("campaign_experiments", "experiments"),
+            ("ai_learning_events", "learning"),
+            ("optimization_actions", "actions"),
+            ("alerts", "alerts"),
+            ("feedback", "feedback"),
+        )
+    },
+    "an experiment without a name": (
+        "UPDATE campaign_experiments SET experiment_name = ' '",
+        "decisions.experiments_named",
+    ),
+    "an experiment that ends before it starts": (
+        "UPDATE campaign_experiments SET end_date = start_date - INTERVAL 1 DAY",
+        "decisions.experiments_end_after_start",
+    ),
+    "an alert without a title": ("UPDATE alerts SET title = ''", "decisions.alerts_titled"),
+    "an alert sent less than never": ("UPDATE alerts SET attempts = -1", "decisions.attempts_not_negative"),
+    "a correction of nothing": ("UPDATE feedback SET event_id = ''", "decisions.feedback_of_replies"),
+    "a correction by nobody": ("UPDATE feedback SET given_by = ''", "decisions.feedback_by_somebody"),
+    "a lesson surer than sure": (
+        "UPDATE ai_learning_events SET confidence_level = 1.5",
+        "decisions.most_learning_confidence_in_range",
+    ),
+    "a lesson less sure than not at all": (
+        "UPDATE ai_learning_events SET confidence_level = -0.5",
+        "decisions.least_learning_confidence_in_range",
+    ),
 }
 """What is done to a healthy lake, and the check that must find it."""
 
@@ -198,6 +347,11 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = home.parent / f"{kind}.csv"
         path.write_text(text)
         assert run("import", kind, str(path), "--home", str(home)).returncode == 0
+    with closing(connect(home, read_only=False)) as connection:
+        connection.execute(
+            "INSERT INTO alerts (id, severity, title, body, status, attempts, created_at) "
+            f"SELECT uuid(), 'warning', 'Paused', 'Too many bounces', 'sent', 1, {IMPORTED}"
+        )
     return home
 
 

@@ -5,34 +5,38 @@ measured is null, and null is no fault.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
+from features.columns import IDENTITY_VERSION, identities
 from features.deliveries import COUNTS
+from sinks.quality.gaps import GAPS
+from sinks.quality.recounts import RECOUNTS
 from sinks.store import CELL_KEYS, LINKED
 
 _AHEAD: Final = "INTERVAL 25 HOUR"
 """What comes in may be 24 h ahead at most (`schemas.instants.AHEAD_MS`); an hour more for clocks that differ."""
 _FIRST_DAY: Final = "TIMESTAMPTZ '2000-01-01'"
-_BUSY: Final = 50
-"""Events of a day that make an empty day beside it worth a look."""
 _RATES: Final = ("delivery", "open", "response", "positive_response", "meeting_booking", "click", "bounce", "complaint",
                  "unsubscribe")  # fmt: skip
+_STAGES: Final = ("touched", "aware", "interested", "engaged", "met", "opportunities")
+_FUNNEL: Final = ", ".join(f"min({more} - {less}) AS {more}_less_{less}" for more, less in pairwise(_STAGES))
 _IS_DERIVED: Final = """(SELECT coalesce(max(seq), 0) FROM store.derived) >= (
     SELECT coalesce(max(seq), 0) FROM store.commits WHERE events > 0)"""
 
+_IS_HASHED: Final = f"""(SELECT coalesce(max(value), '') FROM store.meta WHERE name = 'hash') =
+    hash('outpulse', NULL::VARCHAR, 'x', 20000::BIGINT)::VARCHAR || ':{IDENTITY_VERSION}'"""
+"""Whether hashes are of today's DuckDB and release; the writer makes others anew when it starts (`sinks.lake`)."""
+
 FRAMES: Final[Mapping[str, str]] = {
+    **GAPS,
+    **RECOUNTS,
     "landing": """
         SELECT (epoch(now()) - epoch(max(landed_at))) / 3600 AS hours_since_landed,
             (epoch(max(newest)) - epoch(max(landed_at))) / 3600 AS hours_ahead,
             (epoch(now()) - epoch(min(landed_at) FILTER (events > 0 AND seq > (
                 SELECT coalesce(max(seq), 0) FROM store.derived)))) / 60 AS minutes_underived
         FROM store.commits""",
-    "days": f"""
-        WITH days AS (
-            SELECT epoch_us(minute) // 86400000000 AS day, sum(events) AS events FROM store.cells GROUP BY 1),
-        around AS (SELECT day, events, lead(day) OVER (ORDER BY day) AS next_day, lead(events) OVER (ORDER BY day) AS next_events
-            FROM days WHERE events > 0)
-        SELECT count(*) FILTER (next_day = day + 2 AND least(events, next_events) >= {_BUSY}) AS missing_days FROM around""",
     "facts": f"""
         SELECT kind, channel, bounce_class, origin, count(*) AS facts,
             count(*) FILTER (event_id IS NULL OR event_id = '') AS without_event_id,
@@ -41,15 +45,13 @@ FRAMES: Final[Mapping[str, str]] = {
             count(*) FILTER (occurred_at > coalesce(least(received_at, now()), now()) + {_AHEAD}) AS ahead,
             count(*) FILTER (received_at > now() + {_AHEAD}) AS received_ahead,
             count(*) FILTER (bounce_class IS NOT NULL AND kind <> 'bounced') AS class_without_bounce,
-            count(*) FILTER (is_machine AND kind NOT IN ('opened', 'clicked')) AS machine_without_click
-        FROM store.facts GROUP BY ALL""",
+            count(*) FILTER (is_machine AND kind NOT IN ('opened', 'clicked')) AS machine_without_click,
+            count(*) FILTER (is_hashed AND fact IS DISTINCT FROM ({identities()["fact"]})) AS of_another_identity,
+            count(*) FILTER (is_hashed AND delivery IS DISTINCT FROM ({identities()["delivery"]})) AS of_another_delivery
+        FROM store.facts, (SELECT {_IS_HASHED} AS is_hashed) GROUP BY ALL""",
     "duplicates": """
         SELECT coalesce(sum(n - 1), 0)::BIGINT AS duplicate_facts FROM (
             SELECT count(*) AS n FROM store.facts GROUP BY fact, epoch_us(occurred_at) // 86400000000 HAVING count(*) > 1)""",
-    "cells": """
-        SELECT coalesce(f.kind, c.kind) AS kind, coalesce(c.events, 0) - coalesce(f.events, 0) AS cells_less_facts
-        FROM (SELECT kind, count(*) AS events FROM store.facts GROUP BY 1) f
-        FULL JOIN (SELECT kind, sum(events)::BIGINT AS events FROM store.cells GROUP BY 1) c ON f.kind = c.kind""",
     "negative_cells": f"""
         SELECT count(*) AS negative_cells FROM (
             SELECT 1 FROM store.cells WHERE (minute) IN (SELECT minute FROM store.cells WHERE events < 0)
@@ -64,6 +66,12 @@ FRAMES: Final[Mapping[str, str]] = {
             min(delivered - replied) AS delivered_less_replied, min(replied - answered) AS replied_less_answered,
             min(answered - positive) AS answered_less_positive, min(delivered - complained) AS delivered_less_complained,
             min(delivered - unsubscribed) AS delivered_less_unsubscribed,
+            min(delivered - machine_opened) AS delivered_less_machine_opened, min(replied - read) AS replied_less_read,
+            min(deliveries - rejected) AS deliveries_less_rejected, min(deliveries - failed) AS deliveries_less_failed,
+            min(deliveries - touched) AS deliveries_less_touched, min(touched - sent) AS touched_less_sent,
+            min(aware - delivered) AS aware_less_delivered, min(engaged - answered) AS engaged_less_answered,
+            min(met - meetings) AS met_less_meetings,
+            {_FUNNEL},
             count(*) FILTER (metric_date > (now() + {_AHEAD})::DATE) AS days_ahead
         FROM (SELECT metric_date, campaign_id, channel, persona, account_tier,
                 {", ".join(f"sum({name})::BIGINT AS {name}" for name in COUNTS)}
@@ -117,6 +125,30 @@ FRAMES: Final[Mapping[str, str]] = {
             (SELECT count(*) FROM meeting_bookings WHERE scheduled_datetime < created_at - INTERVAL 1 DAY) AS met_before_booked,
             (SELECT count(*) FROM dead_letters) / nullif((SELECT sum(events) + sum(dead_letters) FROM store.commits), 0)
                 AS dead_share""",
+    "experiments": """
+        SELECT experiment_type, experiment_status,
+            (SELECT count(*) - count(DISTINCT id) FROM campaign_experiments) AS repeated_ids,
+            count(*) FILTER (trim(coalesce(experiment_name, '')) = '') AS nameless,
+            count(*) FILTER (end_date < start_date) AS end_before_start
+        FROM campaign_experiments GROUP BY ALL""",
+    "learning": """
+        SELECT event_type, application_scope, implementation_status, min(confidence_level) AS least_confidence,
+            max(confidence_level) AS most_confidence,
+            (SELECT count(*) - count(DISTINCT id) FROM ai_learning_events) AS repeated_ids
+        FROM ai_learning_events GROUP BY ALL""",
+    "actions": """
+        SELECT optimization_trigger, optimization_status,
+            (SELECT count(*) - count(DISTINCT id) FROM optimization_actions) AS repeated_ids
+        FROM optimization_actions GROUP BY ALL""",
+    "alerts": """
+        SELECT severity, status, min(attempts) AS least_attempts, count(*) FILTER (trim(coalesce(title, '')) = '') AS untitled,
+            (SELECT count(*) - count(DISTINCT id) FROM alerts) AS repeated_ids
+        FROM alerts GROUP BY ALL""",
+    "feedback": """
+        SELECT field, count(*) FILTER (trim(coalesce(event_id, '')) = '') AS of_nothing,
+            count(*) FILTER (trim(coalesce(given_by, '')) = '') AS by_nobody,
+            (SELECT count(*) - count(DISTINCT id) FROM feedback) AS repeated_ids
+        FROM feedback GROUP BY ALL""",
     "contacts": """
         SELECT count(*) - count(DISTINCT contact_id) AS repeated_contacts,
             count(*) FILTER (trim(contact_id) = '') AS without_id, min(account_value) AS least_value,

@@ -11,8 +11,23 @@ from typing import Final
 import msgspec
 
 from schemas.events import BounceClass, Channel, Kind, Origin
-from schemas.records import AlertSeverity, PauseAction
-from schemas.tables import Intent, InterestLevel, NextAction, ResolutionStatus, Urgency
+from schemas.labels import EXTRACTED, FORGET, LABELS, LESSONS, MODEL
+from schemas.records import AlertSeverity, AlertStatus, PauseAction
+from schemas.tables import (
+    ApplicationScope,
+    ExperimentStatus,
+    ExperimentType,
+    ImplementationStatus,
+    Intent,
+    InterestLevel,
+    LearningEventType,
+    NextAction,
+    OptimizationStatus,
+    OptimizationTrigger,
+    ResolutionStatus,
+    Urgency,
+)
+from sinks.quality.gaps import MORE_NAMELESS, NAMING
 
 STALE_HOURS: Final = 72.0
 """Nothing landed for so long is stale, unless the settings say otherwise: a weekend passes."""
@@ -40,6 +55,9 @@ _WRITTEN_PAST: Final = (
 )
 _DERIVE: Final = "figures and facts have come apart: restore a backup, or ask for help with the lake's folder at hand"
 _PROVIDER: Final = "look at the newest events of that kind, and report the adapter that made them"
+_REPLAY: Final = (
+    "import that day's history (`outpulse import events`), or replay it from raw (`outpulse flows --rebuild`)"
+)
 _LIST: Final = "correct the list and import it again"
 
 
@@ -51,6 +69,7 @@ def checks(stale_hours: float = STALE_HOURS) -> list[Check]:
         *_figures(),
         *_replies(),
         *_decisions(),
+        *_insights(),
         *_imports(),
     ]
 
@@ -73,12 +92,12 @@ def _freshness(stale_hours: float) -> Iterator[Check]:
         expectation="the newest event is at most 25 hours ahead of its landing", mend=_WRITTEN_PAST,
         suite="freshness", table="events", kind="freshness",
     )  # fmt: skip
-    yield Check(
-        name="no_missing_day", frame="days", column="missing_days", least=0, most=0,
-        expectation="no single day without events lies between two busy ones", severity=AlertSeverity.WARNING,
-        mend="import that day's history (`outpulse import events`), or replay it from raw (`outpulse flows --rebuild`)",
-        suite="freshness", table="events", kind="completeness",
-    )  # fmt: skip
+    for name, column, expectation in (
+        ("no_missing_day", "missing_days", "no day is without events where the weekday or the days around it are busy"),
+        ("no_thin_day", "thin_days", "no day has less than a twentieth of the events that are usual of its weekday"),
+    ):
+        found = _none(name, "freshness", "events", "completeness", ("days", column), expectation, _REPLAY)
+        yield msgspec.structs.replace(found, severity=AlertSeverity.WARNING)
 
 
 def _facts() -> Iterator[Check]:
@@ -95,8 +114,27 @@ def _facts() -> Iterator[Check]:
         ("received_not_ahead", "received_ahead", "range", "no event was received in the future"),
         ("class_only_of_bounces", "class_without_bounce", "consistency", "only bounces have a bounce_class"),
         ("machines_open_or_click", "machine_without_click", "consistency", "only opens and clicks are a machine's"),
+        (
+            "identities_hold",
+            "of_another_identity",
+            "consistency",
+            "provider, event_id, kind and recipient are as they landed",
+        ),
+        (
+            "deliveries_hold",
+            "of_another_delivery",
+            "consistency",
+            "every event belongs to the delivery that its ids name",
+        ),
     ):
         yield _none(name, "facts", "events", kind, ("facts", column), expectation, _PROVIDER)
+    for what in NAMING:
+        yield Check(
+            name=f"{what}_named", suite="facts", table="events", kind="completeness", frame="named", column=f"less_{what}",
+            most=MORE_NAMELESS, severity=AlertSeverity.WARNING,
+            expectation=f"events of the newest 24 hours name a {what} as often as those of the three days before",
+            mend="see what the provider, or who sends, no longer hands over: SELECT provider, kind, attributes FROM events",
+        )  # fmt: skip
     yield _none(
         "no_duplicates", "facts", "events", "uniqueness", ("duplicates", "duplicate_facts"),
         "every fact (provider, event_id, kind, recipient, UTC day) is there once", _WRITTEN_PAST,
@@ -107,6 +145,9 @@ _LESS: Final = (
     ("deliveries", "sent"), ("sent", "delivered"), ("sent", "bounced"), ("bounced", "class"), ("delivered", "opened"),
     ("opened", "strict"), ("delivered", "clicked"), ("clicked", "strict"), ("delivered", "replied"),
     ("replied", "answered"), ("answered", "positive"), ("delivered", "complained"), ("delivered", "unsubscribed"),
+    ("delivered", "machine_opened"), ("replied", "read"), ("deliveries", "rejected"), ("deliveries", "failed"),
+    ("deliveries", "touched"), ("touched", "sent"), ("aware", "delivered"), ("engaged", "answered"), ("met", "meetings"),
+    ("touched", "aware"), ("aware", "interested"), ("interested", "engaged"), ("engaged", "met"), ("met", "opportunities"),
 )  # fmt: skip
 """(more, less) of a cohort's counts, each of which is unique per delivery."""
 _RATES: Final = ("delivery", "open", "response", "positive_response", "click", "bounce", "complaint", "unsubscribe")
@@ -145,7 +186,7 @@ def _figures() -> Iterator[Check]:
         expectation="no cost_per_response is negative", mend=_LIST,
     )  # fmt: skip
     for name, of, frame, column, expectation in (
-        ("cells_equal_facts", "metrics_campaign_minute", "cells", "cells_less_facts", "minute cells add up to the events"),
+        ("cells_equal_facts", "metrics_campaign_minute", "cells", "cells_less_facts", "cells of each day add up to its events"),
         ("no_negative_cells", "metrics_campaign_minute", "negative_cells", "negative_cells", "no minute cell is negative"),
         ("corrections_balance", "metrics_minute", "corrections", "corrections_sum", "corrections of minutes add up to 0"),
         ("cohorts_equal_facts", table, "derived", "deliveries_less_facts", "cohorts count every delivery once"),
@@ -153,6 +194,17 @@ def _figures() -> Iterator[Check]:
         ("suspects_exist", "message_deliveries", "suspects", "unknown_suspects", "suspects are deliveries with an open or click"),
     ):  # fmt: skip
         yield _none(name, "figures", of, "consistency", (frame, column), expectation, _DERIVE)
+    few = "counted anew from events, for the two newest days and another,"
+    for name, of, frame, column, expectation in (
+        ("cells_recounted", "metrics_campaign_minute", "minutes", "wrong", f"{few} every minute cell is the same"),
+        ("cohorts_recounted", table, "recounted", "wrong_cohorts", f"{few} all counts of cohorts are the same"),
+        ("send_hours_recounted", table, "recounted", "wrong_hours", f"{few} all counts of hours are the same"),
+        ("send_hours_equal_cohorts", table, "hours", "wrong", "hours of sending add up to the cohorts of each day"),
+    ):  # fmt: skip
+        yield Check(
+            name=name, suite="figures", table=of, kind="consistency", frame=frame, column=column, among=("nothing",),
+            expectation=expectation, mend=_DERIVE,
+        )  # fmt: skip
 
 
 def _replies() -> Iterator[Check]:
@@ -213,11 +265,65 @@ def _decisions() -> Iterator[Check]:
         column="dead_share", most=0.1, expectation="at most a tenth of what came could not be used",
         mend="SELECT provider, reason, count(*) FROM dead_letters GROUP BY ALL", severity=AlertSeverity.WARNING,
     )  # fmt: skip
+    yield Check(
+        name="few_new_dead_letters", suite="decisions", table="dead_letters", kind="completeness", frame="letters",
+        column="new_dead_share", most=0.1, severity=AlertSeverity.WARNING,
+        expectation="at most a tenth of what came in the newest 24 hours could not be used",
+        mend="SELECT provider, reason, count(*) FROM dead_letters WHERE received_at > now() - INTERVAL 1 DAY GROUP BY ALL",
+    )  # fmt: skip
     yield msgspec.structs.replace(
         _none("meetings_after_booking", "decisions", "meeting_bookings", "consistency", ("tables", "met_before_booked"),
               "no meeting was to take place a day before it was booked", _PROVIDER),
         severity=AlertSeverity.WARNING,
     )  # fmt: skip
+
+
+_FIELDS: Final = (*LABELS, *LABELS.values(), *EXTRACTED, LESSONS, MODEL, FORGET)
+
+
+def _insights() -> Iterator[Check]:
+    """What parts and people find out: experiments, lessons, optimizations, alerts and corrections."""
+    for frame, table, column, values in (
+        ("experiments", "campaign_experiments", "experiment_type", _values(ExperimentType)),
+        ("experiments", "campaign_experiments", "experiment_status", _values(ExperimentStatus)),
+        ("learning", "ai_learning_events", "event_type", _values(LearningEventType)),
+        ("learning", "ai_learning_events", "application_scope", _values(ApplicationScope)),
+        ("learning", "ai_learning_events", "implementation_status", _values(ImplementationStatus)),
+        ("actions", "optimization_actions", "optimization_trigger", _values(OptimizationTrigger)),
+        ("actions", "optimization_actions", "optimization_status", _values(OptimizationStatus)),
+        ("alerts", "alerts", "severity", _values(AlertSeverity)),
+        ("alerts", "alerts", "status", _values(AlertStatus)),
+        ("feedback", "feedback", "field", tuple(dict.fromkeys(_FIELDS))),
+    ):
+        yield Check(
+            name=f"known_{column if column.startswith(('experiment', 'optim')) else f'{frame}_{column}'}", suite="decisions",
+            table=table, kind="enum", frame=frame, column=column, among=values, mend=_WRITTEN_PAST,
+            expectation=f"every {column} is one of the documented values",
+        )  # fmt: skip
+    for frame, table in (
+        ("experiments", "campaign_experiments"), ("learning", "ai_learning_events"), ("actions", "optimization_actions"),
+        ("alerts", "alerts"), ("feedback", "feedback"),
+    ):  # fmt: skip
+        place = (frame, "repeated_ids")
+        yield _none(f"{frame}_once", "decisions", table, "uniqueness", place, "every id is there once", _WRITTEN_PAST)
+    for name, table, kind, place, expectation in (
+        ("experiments_named", "campaign_experiments", "completeness", ("experiments", "nameless"), "experiments have a name"),
+        ("experiments_end_after_start", "campaign_experiments", "consistency", ("experiments", "end_before_start"),
+         "no experiment ends before it starts"),
+        ("alerts_titled", "alerts", "completeness", ("alerts", "untitled"), "every alert has a title"),
+        ("feedback_of_replies", "feedback", "completeness", ("feedback", "of_nothing"), "corrections name what they are of"),
+        ("feedback_by_somebody", "feedback", "completeness", ("feedback", "by_nobody"), "corrections name who gave them"),
+    ):  # fmt: skip
+        yield _none(name, "decisions", table, kind, place, expectation, _WRITTEN_PAST)
+    for name, table, place, most in (
+        ("least_learning_confidence_in_range", "ai_learning_events", ("learning", "least_confidence"), 1),
+        ("most_learning_confidence_in_range", "ai_learning_events", ("learning", "most_confidence"), 1),
+        ("attempts_not_negative", "alerts", ("alerts", "least_attempts"), None),
+    ):
+        yield Check(
+            name=name, suite="decisions", table=table, kind="range", frame=place[0], column=place[1], least=0, most=most,
+            expectation="confidence is 0 to 1" if most else "no number of attempts is negative", mend=_WRITTEN_PAST,
+        )  # fmt: skip
 
 
 def _imports() -> Iterator[Check]:
