@@ -29,7 +29,12 @@ WINNERS: Final = """
     WHERE winning_variant IS NOT NULL AND experiment_status IN ('running', 'completed')
     ORDER BY coalesce(end_date, start_date, created_at) DESC LIMIT 3"""
 ALERTS: Final = """
-    SELECT count(*) FILTER (status = 'failed') AS failed, count(*) FILTER (status = 'pending') AS pending FROM alerts"""
+    SELECT title, max_by(body, created_at) AS body, max(created_at) AS last_at, bool_or(severity = 'critical') AS is_critical
+    FROM alerts WHERE pause_id IS NULL AND severity <> 'info' AND created_at > now() - INTERVAL 24 HOUR
+    GROUP BY title ORDER BY last_at DESC LIMIT 3"""
+UNSENT: Final = """
+    SELECT count(*) AS failed, max(created_at) AS last_at FROM alerts
+    WHERE status = 'failed' AND created_at > now() - INTERVAL 7 DAY"""
 WARNINGS: Final = """
     SELECT scope_kind, scope_value, why, occurred_at FROM pauses
     WHERE action = 'warn' AND occurred_at > (SELECT max(newest) FROM store.commits) - INTERVAL 24 HOUR
@@ -39,6 +44,7 @@ LETTERS: Final = """
     SELECT count(*) AS letters FROM dead_letters
     WHERE received_at > (SELECT max(landed_at) FROM store.commits) - INTERVAL 24 HOUR"""
 _NAMED: Final = 3
+_WORDS: Final = 160
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Facts:
 
     waiting: dict[str, Any]
     winners: list[dict[str, Any]]
-    alerts: dict[str, Any]
+    alerts: list[dict[str, Any]]
+    unsent: dict[str, Any]
     warnings: list[dict[str, Any]]
     health: list[dict[str, Any]]
     letters: int
@@ -73,7 +80,8 @@ def facts(reading: Reading) -> Facts:
     return Facts(
         waiting=all_of(WAITING)[0],
         winners=all_of(WINNERS),
-        alerts=all_of(ALERTS)[0],
+        alerts=all_of(ALERTS),
+        unsent=all_of(UNSENT)[0],
         warnings=all_of(WARNINGS),
         health=_health(reading),
         letters=all_of(LETTERS)[0]["letters"],
@@ -129,7 +137,7 @@ def _marks(known: Facts) -> Iterator[Item]:
                 f"In 7 days {count(of_campaign.bounced)} of {count(of_campaign.sent)} bounced, "
                 f"{count(of_campaign.complained)} of {count(of_campaign.delivered)} complained."
             )
-            yield Item(Level.WARN, f"{name} is over a provider's mark", why, "campaign")
+            yield Item(Level.WARN, f"{name} is surely over a provider's mark", why, "campaign")
 
 
 def _warnings(known: Facts) -> Iterator[Item]:
@@ -149,8 +157,12 @@ def _system(known: Facts, *, flows_run: bool) -> Iterator[Item]:
     if not flows_run:
         why = "Nothing new lands. Start them with: outpulse up, or outpulse flows"
         yield Item(Level.WARN, "The flows are stopped", why, "system")
-    if known.alerts["failed"]:
-        yield Item(Level.WARN, f"{count(known.alerts['failed'])} alerts could not be sent", "", "system")
+    for alert in known.alerts:
+        level = Level.ALARM if alert["is_critical"] else Level.WARN
+        yield Item(level, alert["title"], (alert["body"] or "").strip().split("\n")[0][:_WORDS], "system")
+    if known.unsent["failed"]:
+        why = f"in 7 days, the last at {known.unsent['last_at']:%Y-%m-%d %H:%M} UTC"
+        yield Item(Level.WARN, f"{count(known.unsent['failed'])} alerts could not be sent", why, "system")
     if known.letters:
         why = "They are kept and can be tried again."
         yield Item(Level.FINE, f"{count(known.letters)} records could not be read in 24 h", why, "system")

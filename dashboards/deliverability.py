@@ -1,6 +1,6 @@
 """Bounces and complaints by sender and recipients' domain, decisions and suppressions: the SQL and what it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from dashboards.filters import Filters, buckets, where_of
 from dashboards.queries import spelled, status
 from dashboards.reader import Reading
 from features.intervals import wilson
+from features.tolerances import DEFAULT_RULES
+from outpulse.settings import GuardSettings
 from sinks.store import RECIPIENT_DOMAIN
 
-BOUNCE_TOLERANCE: Final = 0.05
-COMPLAINT_TOLERANCE: Final = 0.003
-"""What the guard's rules `bounces` and `complaints` tolerate by default; features.tolerances says who says so."""
+_DEFAULTS: Final = {rule.name: rule.tolerance for rule in DEFAULT_RULES}
 HEAT: Final = ((0, "#5C9CC5"), (0.35, "#A5CBE0"), (0.5, "#E9D8A6"), (0.75, "#E9A23B"), (1, "#E5683F"))
 """From nothing over the tolerance (sand) to twice it (red); light enough all the way for the words on it."""
 ON_HEAT: Final = "#10151A"
@@ -55,6 +55,28 @@ FEWEST: Final = 20
 
 
 @dataclass(frozen=True)
+class Tolerated:
+    """The rates that the guard's rules `bounces` and `complaints` tolerate: by default, and in single scopes."""
+
+    bounces: float
+    complaints: float
+    scopes: Mapping[str, Mapping[str, float]]
+
+    @staticmethod
+    def of(guard: GuardSettings) -> "Tolerated":
+        """As the settings have it."""
+        rates = {**_DEFAULTS, **guard.tolerances}
+        return Tolerated(rates["bounces"], rates["complaints"], guard.scopes)
+
+    def at(self, sender: str | None, domain: str | None) -> tuple[float, float]:
+        """Bounces and complaints tolerated of a sender at a domain; what is set for the domain goes before the sender's."""
+        found = {"bounces": self.bounces, "complaints": self.complaints}
+        for scope in (f"sender:{sender}", f"domain:{domain}"):
+            found |= self.scopes.get(scope, {})
+        return found["bounces"], found["complaints"]
+
+
+@dataclass(frozen=True)
 class Deliverability:
     """What the page shows of the lake."""
 
@@ -64,7 +86,7 @@ class Deliverability:
     suppressed: list[dict[str, Any]]
 
 
-def load(reading: Reading, chosen: Filters) -> Deliverability:
+def load(reading: Reading, chosen: Filters, tolerated: Tolerated) -> Deliverability:
     """All of it on one snapshot.
 
     Raises:
@@ -75,14 +97,14 @@ def load(reading: Reading, chosen: Filters) -> Deliverability:
     start = buckets(chosen.range, now.as_of, now.oldest).start
     found = reading.arrow(BY_SENDER_AND_DOMAIN.format(where=where), [*[start, *values] * 2])
     return Deliverability(
-        pairs=_judged(found),
+        pairs=_judged(found, tolerated),
         sql=spelled(_AS_DOCUMENTED.format(where=where), [start, *values]),
         decisions=reading.arrow(DECISIONS).to_pylist(),
         suppressed=reading.arrow(SUPPRESSED).to_pylist(),
     )
 
 
-def _judged(found: pa.Table) -> list[dict[str, Any]]:
+def _judged(found: pa.Table, tolerated: Tolerated) -> list[dict[str, Any]]:
     """Shares and Wilson's lower limits; worst first."""
     rows: list[dict[str, Any]] = []
     for row in found.to_pylist():
@@ -90,6 +112,7 @@ def _judged(found: pa.Table) -> list[dict[str, Any]]:
         tried = counts["delivered"] + counts["bounced"]
         bounces = wilson(counts["bounced"], tried)
         complaints = wilson(min(counts["complained"], counts["delivered"]), counts["delivered"])
+        most_bounces, most_complaints = tolerated.at(row["sender"], row["recipient_domain"])
         rows.append(
             {
                 "sender": row["sender"],
@@ -101,6 +124,8 @@ def _judged(found: pa.Table) -> list[dict[str, Any]]:
                 "bounce_high": bounces.high if bounces else None,
                 "complaint_share": counts["complained"] / counts["delivered"] if counts["delivered"] else None,
                 "complaint_low": complaints.low if complaints else None,
+                "bounces_tolerated": most_bounces,
+                "complaints_tolerated": most_complaints,
             }
         )
     return sorted(rows, key=lambda r: (-_use(r), -r["tried"]))
@@ -108,23 +133,26 @@ def _judged(found: pa.Table) -> list[dict[str, Any]]:
 
 def _use(row: dict[str, Any]) -> float:
     """How much of a tolerance is surely used up."""
-    return max((row["bounce_low"] or 0) / BOUNCE_TOLERANCE, (row["complaint_low"] or 0) / COMPLAINT_TOLERANCE)
+    bounces, complaints = row["bounces_tolerated"], row["complaints_tolerated"]
+    used: float = max((row["bounce_low"] or 0) / bounces, (row["complaint_low"] or 0) / complaints)
+    return used
 
 
 def verdict(row: dict[str, Any]) -> str:
     """`over` where the share is surely above a tolerance (95 %), `watch` where it is by count alone, else `fine`."""
     if _use(row) > 1:
         return "over"
-    over = (row["bounce_share"] or 0) > BOUNCE_TOLERANCE or (row["complaint_share"] or 0) > COMPLAINT_TOLERANCE
-    return "watch" if over else "fine"
+    over_bounces = (row["bounce_share"] or 0) > row["bounces_tolerated"]
+    over_complaints = (row["complaint_share"] or 0) > row["complaints_tolerated"]
+    return "watch" if over_bounces or over_complaints else "fine"
 
 
-def heat_map(rows: Sequence[dict[str, Any]], what: str) -> go.Figure:
+def heat_map(rows: Sequence[dict[str, Any]], what: str, tolerated: Tolerated) -> go.Figure:
     """Senders by domains with the most mail, the rest as `others`; what is above the tolerance is in the upper half."""
     part, whole, tolerance = (
-        ("bounced", "tried", BOUNCE_TOLERANCE)
+        ("bounced", "tried", tolerated.bounces)
         if what == "Bounces"
-        else ("complained", "delivered", COMPLAINT_TOLERANCE)
+        else ("complained", "delivered", tolerated.complaints)
     )
     mail: dict[str, int] = {}
     for row in rows:

@@ -1,6 +1,7 @@
 """Counts of messages, their rates, and the marks at which providers step in."""
 
 from dataclasses import astuple, dataclass, fields
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 
 from dashboards.filters import Days
 from dashboards.words import ratio
+from features.intervals import at_least
 
 BOUNCE_MARK: Final = 0.05
 """Amazon SES reviews an account from 5 % bounces on: https://docs.aws.amazon.com/ses/latest/dg/faqs-enforcement.html"""
@@ -18,6 +20,8 @@ COMPLAINT_LIMIT: Final = 0.003
 
 RIPENING_DAYS: Final = 3
 """Most of what comes of a message comes within this many days; in the simulated world opens take 17 h in the mean."""
+RIPE_DAYS: Final = 14
+"""Rates that rise are compared with earlier ones only for messages of this age and more: nearly all that comes has come."""
 
 
 class Level(StrEnum):
@@ -108,14 +112,18 @@ def sum_of(table: pa.Table) -> Totals:
     return sum((totals_of(row) for row in table.to_pylist()), Totals())
 
 
-def is_ripe(days: Days) -> bool:
-    """Whether most of the days are old enough for their rates to be compared with earlier ones."""
-    return days.first is None or (days.last - days.first).days >= 2 * RIPENING_DAYS
+def ripe_days(days: Days) -> Days | None:
+    """Those of the days that are old enough for rates that rise to be compared; None where none is."""
+    last = days.last - timedelta(days=RIPE_DAYS)
+    return None if days.first is not None and last < days.first else Days(days.first, last)
 
 
 def marks(figures: Totals) -> Level:
-    """The worst level of a campaign's rates."""
-    levels = {bounce_level(figures.bounce_rate), complaint_level(figures.complaint_rate)}
+    """The worst level of a campaign's rates, as far as they are sure: one bounce of one message is none."""
+    levels = {
+        bounce_level(at_least(figures.bounced, figures.sent)),
+        complaint_level(at_least(figures.complained, figures.delivered)),
+    }
     return next((level for level in (Level.ALARM, Level.WARN) if level in levels), Level.FINE)
 
 
@@ -132,11 +140,14 @@ def complaint_level(rate: float | None) -> Level:
 
 
 def health(figures: Totals) -> int | None:
-    """0 (a provider steps in) to 100: what is left of the mark that bounces or complaints have used up most; None if unsent.
+    """0 (a provider steps in) to 100: what is left of the mark that bounces or complaints have surely used up; None if unsent.
 
-    A campaign whose bounces are half of `BOUNCE_MARK`, and its complaints less of `COMPLAINT_LIMIT`, has 50.
+    A campaign whose bounces are surely (95 %) half of `BOUNCE_MARK`, and its complaints less of `COMPLAINT_LIMIT`, has 50.
     """
     if not figures.sent:
         return None
-    used = max((figures.bounce_rate or 0) / BOUNCE_MARK, (figures.complaint_rate or 0) / COMPLAINT_LIMIT)
+    used = max(
+        at_least(figures.bounced, figures.sent) / BOUNCE_MARK,
+        at_least(figures.complained, figures.delivered) / COMPLAINT_LIMIT,
+    )
     return round(100 * (1 - min(used, 1.0)))

@@ -35,18 +35,21 @@ class Wanted:
     page: int = 1
 
 
+# A reply has one text, as in response_intelligence: the one of its own provider and recipient before those of any.
 _FROM: Final = f"""
-    FROM (SELECT * FROM store.facts WHERE kind = 'replied') e
+    FROM (SELECT f.*, w.subject, w.text FROM store.facts f LEFT JOIN (
+            SELECT event_id, provider, recipient, min(subject) AS subject, min(text) AS text FROM store.replies GROUP BY ALL) w
+            ON w.event_id = f.event_id AND (w.provider = f.provider OR w.provider IS NULL)
+            AND (w.recipient = f.recipient OR w.recipient IS NULL)
+        WHERE f.kind = 'replied' QUALIFY row_number() OVER (PARTITION BY f.event_id, f.provider, f.recipient, f.occurred_at
+            ORDER BY w.provider IS NULL, w.recipient IS NULL) = 1) e
     LEFT JOIN {READ_NOW} said ON said.event_id = e.event_id AND said.provider IS NOT DISTINCT FROM e.provider
-        AND said.recipient IS NOT DISTINCT FROM e.recipient
-    LEFT JOIN (SELECT event_id, provider, recipient, min(subject) AS subject, min(text) AS text
-        FROM store.replies GROUP BY ALL) r ON r.event_id = e.event_id
-        AND (r.provider = e.provider OR r.provider IS NULL) AND (r.recipient = e.recipient OR r.recipient IS NULL)"""
+        AND said.recipient IS NOT DISTINCT FROM e.recipient"""
 # response_intelligence has the same rows; without its deliveries this takes a tenth of the time.
 REPLIES: Final = (
     """
-    SELECT e.event_id, e.occurred_at, e.campaign_id, e.contact_id, e.recipient, e.sender, e.channel, r.subject,
-        coalesce(r.text, e.reason) AS text, said.intent_classification, said.ai_confidence_score, said.sentiment_score,
+    SELECT e.event_id, e.provider, e.occurred_at, e.campaign_id, e.contact_id, e.recipient, e.sender, e.channel, e.subject,
+        coalesce(e.text, e.reason) AS text, said.intent_classification, said.ai_confidence_score, said.sentiment_score,
         said.urgency_level, said.next_action_required, said.human_takeover_requested,
         coalesce(said.resolution_status, 'pending') AS resolution_status, said.priority, said.review_reasons,
         said.language, said.interest_level, said.objection_type, said.extracted, said.model_version,
@@ -59,7 +62,7 @@ _AS_DOCUMENTED: Final = """
     SELECT response_timestamp, campaign_id, recipient, intent_classification, ai_confidence_score, urgency_level,
         next_action_required, priority, review_reasons, response_text
     FROM response_intelligence WHERE {where}
-    ORDER BY priority DESC NULLS LAST, response_timestamp DESC, event_id LIMIT 10"""
+    ORDER BY priority DESC NULLS LAST, response_timestamp DESC, event_id LIMIT ? OFFSET ?"""
 
 BY_DAY: Final = f"""
     SELECT created_at::DATE AS day, intent_classification AS intent, count(*) AS replies,
@@ -101,9 +104,10 @@ _LOOKS: Final = {
 
 @dataclass(frozen=True)
 class Inbox:
-    """One page of replies, how many there are in all, and how many wait."""
+    """One page of replies (the last where fewer are left), how many there are in all, and how many wait."""
 
     replies: list[dict[str, Any]]
+    page: int
     found: int
     waiting: dict[str, Any]
     sql: str
@@ -122,19 +126,34 @@ class HowRead:
 def load(reading: Reading, wanted: Wanted) -> Inbox:
     """One page of the inbox."""
     where, values = _where(wanted)
-    place = [PAGE_ROWS, PAGE_ROWS * (max(wanted.page, 1) - 1)]
-    rows = reading.arrow(REPLIES.replace("{where}", where), [*values, *place]).to_pylist()
+    page = max(wanted.page, 1)
+    rows = _rows(reading, where, values, page)
+    if not rows and page > 1:  # corrections and other filters leave fewer pages
+        first = _rows(reading, where, values, 1)
+        page = -(-first[0]["found"] // PAGE_ROWS) if first else 1
+        rows = first if page == 1 else _rows(reading, where, values, page)
     documented = (
         where.replace("e.event_id", "event_id")
         .replace("said.", "")
-        .replace("coalesce(r.text, e.reason)", "response_text")
+        .replace("coalesce(e.text, e.reason)", "response_text")
     )
     return Inbox(
         replies=rows,
+        page=page,
         found=rows[0]["found"] if rows else 0,
         waiting=reading.arrow(WAITING).to_pylist()[0],
-        sql=spelled(_AS_DOCUMENTED.format(where=documented), values),
+        sql=spelled(_AS_DOCUMENTED.format(where=documented), [*values, *_place(page)]),
     )
+
+
+def _rows(reading: Reading, where: str, values: Sequence[Any], page: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = reading.arrow(REPLIES.replace("{where}", where), [*values, *_place(page)]).to_pylist()
+    return found
+
+
+def _place(page: int) -> tuple[int, int]:
+    """How many rows, and how many come before them."""
+    return PAGE_ROWS, PAGE_ROWS * (page - 1)
 
 
 def load_reading(reading: Reading) -> HowRead:
@@ -156,7 +175,7 @@ def _where(wanted: Wanted) -> tuple[str, list[Any]]:
         terms.append(f"said.intent_classification IN ({', '.join('?' * len(wanted.intents))})")
         values += wanted.intents
     if wanted.words.strip():
-        terms.append("contains(lower(coalesce(r.text, e.reason)), lower(?))")
+        terms.append("contains(lower(coalesce(e.text, e.reason)), lower(?))")
         values.append(wanted.words.strip())
     return " AND ".join(terms), values
 

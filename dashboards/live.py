@@ -21,15 +21,16 @@ _REST: Final = 1.0
 """A page is drawn anew after this many times the time it took: many who look share the process."""
 _LOG: Final = logging.getLogger("outpulse.dashboard")
 
-_PATIENCE: Final = 2.0
-"""Seconds that a page waits for its slow figures, so that it is drawn once with all of them; then it shows what there is."""
+_PATIENCE: Final = 0.7
+"""Seconds after a change that a page waits for its slow figures, to be drawn once with all; then it shows what there is."""
+_CHANGED: Final = "changed_at"
 
 Draw = Callable[[Source, Viewer], None]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a page was drawn from, and when to draw it again at the soonest and the latest (monotonic seconds)."""
+    """What a page was drawn from, when some of it is worth another look, and the soonest to draw it again (monotonic seconds)."""
 
     version: object
     due_at: float | None
@@ -41,6 +42,7 @@ def run(source: Source, who: Viewer, title: str, draw: Draw) -> None:
     """Draws a page as of now."""
     began, worked = time.monotonic(), time.thread_time()
     source.begin()
+    st.session_state.pop(_CHANGED, None)
     version = source.version()
     head = st.container()
     done = st.session_state.pop("done", None)
@@ -84,7 +86,8 @@ def _is_old(source: Source, drawn: Drawn) -> bool:
     is_due = drawn.due_at is not None and now >= drawn.due_at
     if now < drawn.not_before or not (is_due or source.version() != drawn.version):
         return False
+    seen = st.session_state.setdefault(_CHANGED, now)
     try:
-        return not source.renewing(drawn.used) or now > drawn.not_before + _PATIENCE
+        return not source.renewing(drawn.used) or now > seen + _PATIENCE
     except OutpulseError:
         return True  # drawing says what is wrong

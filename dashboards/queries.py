@@ -13,6 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from dashboards.cohorts import by_send_day, cohorts, cohorts_of, funnel, on, totals
+from dashboards.figures import ripe_days
 from dashboards.filters import Buckets, Days, Filters, buckets, charted_days, send_days, where_of
 from dashboards.invariants import INVARIANTS
 from dashboards.reader import NoLake, Reading
@@ -82,7 +83,10 @@ class Status:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that one page shows; `days_before` is what to compare with, if the lake holds all of it."""
+    """Everything that one page shows; `days_before` is what to compare with, if the lake holds all of it.
+
+    `totals_ripe` are those of the messages that are old enough to compare rates that rise.
+    """
 
     status: Status
     filters: Filters
@@ -90,6 +94,7 @@ class Page:
     days_before: Days | None
     buckets: Buckets
     totals: pa.Table
+    totals_ripe: pa.Table | None
     totals_before: pa.Table | None
     by_send_day: pa.Table
     over_time: pa.Table
@@ -154,7 +159,7 @@ def load(reading: Reading, chosen: Filters) -> Page:
     steps = buckets(chosen.range, now.as_of, now.oldest)
     charted = charted_days(chosen.range, now.as_of)
     sent = cohorts(reading, chosen, Days.spanning(days, charted, before))
-    now_sent = on(sent, days)
+    now_sent, ripe = on(sent, days), ripe_days(days)
     return Page(
         status=now,
         filters=chosen,
@@ -162,6 +167,7 @@ def load(reading: Reading, chosen: Filters) -> Page:
         days_before=before,
         buckets=steps,
         totals=totals(now_sent),
+        totals_ripe=totals(on(sent, ripe)) if ripe else None,
         totals_before=totals(on(sent, before)) if before else None,
         by_send_day=by_send_day(on(sent, charted)),
         over_time=over_time(reading, chosen, steps),

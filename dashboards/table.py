@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from dashboards.figures import Level, Totals, bounce_level, complaint_level, health, marks, totals_of
 from dashboards.words import campaign_name, count, percent, ratio
+from features.intervals import at_least
 
 MOST_ROWS: Final = 15
 
@@ -38,12 +39,12 @@ _COLUMNS: Final = (
     _Column("Clicks", "clicked", "delivered", "of those delivered, by people"),
     _Column("Replies", "answered", "delivered", "of those delivered; absence notices left out", bar=True),
     _Column("Meetings", "meetings", "delivered", "booked, of those delivered", digits=2),
-    _Column("Bounces", "bounced", "sent", "of those sent; marked from 5 %", level=bounce_level),
+    _Column("Bounces", "bounced", "sent", "of those sent; marked where surely 5 % or more", level=bounce_level),
     _Column(
         "Complaints",
         "complained",
         "delivered",
-        "of those delivered; marked from 0.1 %, and more strongly from 0.3 %",
+        "of those delivered; marked where surely 0.1 % or more, more strongly from 0.3 %",
         digits=3,
         level=complaint_level,
     ),
@@ -117,7 +118,7 @@ def _cell(column: _Column, figures: Totals, scales: Mapping[str, float]) -> str:
     value = column.of(figures)
     part, whole = column.counts(figures)
     text = percent(value, column.digits)
-    if column.level and (level := column.level(value)) is not Level.FINE:
+    if column.level and (level := column.level(at_least(part, whole))) is not Level.FINE:
         text = f'<span class="{level}">⚠ {text}</span>'
     elif column.bar:
         scale = scales[column.name]

@@ -8,7 +8,7 @@ from typing import Final
 
 from dashboards.figures import Level, Totals, bounce_level, complaint_level
 from dashboards.words import NOTHING, count, percent
-from features.intervals import difference, wilson
+from features.intervals import at_least, difference, wilson
 
 _IMMATURE: Final = "Opens, clicks and replies keep coming for days, so the rates of the newest days still rise."
 
@@ -94,31 +94,35 @@ _RATES: Final = (
 )
 
 
-def tiles(now: Totals, before: Totals | None, *, ripe: bool) -> list[Tile]:
+def tiles(now: Totals, before: Totals | None, *, ripe: Totals | None = None) -> list[Tile]:
     """The headline tiles in order.
 
-    `before` is None, or empty, when there is nothing to compare with. A change is better or worse only where it is more
-    than chance (95 %) and, of rates that still rise, where the days are `ripe`.
+    `before` is None, or empty, when there is nothing to compare with. Rates that still rise are compared by the `ripe` ones
+    of the messages, so that a younger cohort does not look worse than an older one; without any they have no change. A
+    change is better or worse only where it is more than chance (95 %).
     """
     earlier = before if before and before.sent else None
     change = f"{100 * (now.sent / earlier.sent - 1):+.0f} %" if earlier else None
     explanation = "Messages sent on these days, each counted once. Today's count is not yet whole."
     sent = Tile("Sent", count(now.sent), None, change, Trend.NEITHER, explanation)
-    return [sent, *(_tile(rate, now, earlier, ripe=ripe) for rate in _RATES)]
+    return [sent, *(_tile(rate, now, earlier, ripe if rate.ripens else now) for rate in _RATES)]
 
 
-def _tile(rate: _Rate, now: Totals, before: Totals | None, *, ripe: bool) -> Tile:
+def _tile(rate: _Rate, now: Totals, before: Totals | None, compared: Totals | None) -> Tile:
     hits, trials = rate.counts(now)
     value = hits / trials if trials else None
     if rate.part == "positive" and now.answered and not now.read:
         value = None  # unknown, as no reply has been read yet
-    sure = wilson(hits, trials) if value is not None else None
-    told = f"{100 * sure.low:.{rate.digits}f}{NOTHING}{100 * sure.high:.{rate.digits}f} %" if sure else None
-    change, trend = _change(rate, now, before, ripe=ripe) if before and value is not None else (None, Trend.NEITHER)
-    return Tile(rate.name, percent(value, rate.digits), told, change, trend, rate.explanation, rate.level(value))
+    limits = wilson(hits, trials) if value is not None else None
+    told = f"{100 * limits.low:.{rate.digits}f}{NOTHING}{100 * limits.high:.{rate.digits}f} %" if limits else None
+    change, trend = (
+        _change(rate, compared, before) if compared and before and value is not None else (None, Trend.NEITHER)
+    )
+    level = rate.level(at_least(hits, trials))
+    return Tile(rate.name, percent(value, rate.digits), told, change, trend, rate.explanation, level)
 
 
-def _change(rate: _Rate, now: Totals, before: Totals, *, ripe: bool) -> tuple[str | None, Trend]:
+def _change(rate: _Rate, now: Totals, before: Totals) -> tuple[str | None, Trend]:
     hits, trials = rate.counts(now)
     past_hits, past_trials = rate.counts(before)
     limits = difference(hits, trials, past_hits, past_trials)
@@ -126,7 +130,7 @@ def _change(rate: _Rate, now: Totals, before: Totals, *, ripe: bool) -> tuple[st
         return None, Trend.NEITHER
     points = round(100 * (hits / trials - past_hits / past_trials), rate.digits)
     text = f"{points:+.{rate.digits}f} pts" if points else f"{0:.{rate.digits}f} pts"
-    if limits.low <= 0 <= limits.high or (rate.ripens and not ripe):
+    if limits.low <= 0 <= limits.high:
         return text, Trend.NEITHER
     return text, Trend.BETTER if (points > 0) == rate.is_good else Trend.WORSE
 

@@ -47,6 +47,8 @@ _SAYINGS = {
     "out_of_office": ("I am away until 4 May with limited access to mail.", "low", "add_to_nurture"),
 }
 _SHOWN_INTENTS = tuple(_SAYINGS)
+_TWIN = {"provider": "sendgrid", "recipient": "adam@craneford.example"}
+"""Another reply with the same id: ids are a provider's own."""
 
 
 def furnish(home: Path) -> Path:
@@ -59,8 +61,9 @@ def furnish(home: Path) -> Path:
     }
     land(
         home,
-        works([{**hostile, "kind": "replied", "occurred_at": "2026-01-30T17:59:00.000Z", "channel": "email"}, {"kind": "sent"}],
-              [2], source="hostile"),
+        works([*({**hostile, **other, "kind": "replied", "occurred_at": "2026-01-30T17:59:00.000Z", "channel": "email"}
+                 for other in ({}, _TWIN)), {"kind": "sent"}],
+              [3], source="hostile"),
     )  # fmt: skip
     facts = rows(
         home,
@@ -79,7 +82,8 @@ def furnish(home: Path) -> Path:
         )  # fmt: skip
         results.append((
             "response_intelligence",
-            {"id": str(uuid7_of(int(occurred_at.timestamp() * 1000), f"reading {event_id}")), "event_id": event_id,
+            {"id": str(uuid7_of(int(occurred_at.timestamp() * 1000), f"reading {event_id} {provider} {recipient}")),
+             "event_id": event_id,
              "provider": provider, "recipient": recipient, "created_at": moment, "intent_classification": intent,
              "ai_confidence_score": 0.55 + 0.4 * (number % 10) / 10, "urgency_level": urgency,
              "sentiment_score": 0.1, "next_action_required": action, "human_takeover_requested": asked,

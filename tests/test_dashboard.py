@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboards import charts, kept, queries, words
-from dashboards.figures import Level, Totals, bounce_level, complaint_level, is_ripe
+from dashboards.figures import Level, Totals, bounce_level, complaint_level, health, marks, ripe_days
 from dashboards.filters import Days, Filters, Range, buckets, send_days
 from dashboards.header import head_html
 from dashboards.reader import Reading
@@ -78,7 +78,7 @@ def test_complaints_are_marked_from_a_tenth_and_three_tenths_of_a_percent(rate: 
 
 
 def test_a_rate_without_a_denominator_is_a_dash_and_has_no_change() -> None:
-    made = tiles(Totals(), Totals(sent=5, delivered=5), ripe=True)
+    made = tiles(Totals(), Totals(sent=5, delivered=5), ripe=Totals())
 
     assert [tile.value for tile in made[1:]] == [words.NOTHING] * 7
     assert [(tile.change, tile.sure) for tile in made[1:]] == [(None, None)] * 7
@@ -86,7 +86,7 @@ def test_a_rate_without_a_denominator_is_a_dash_and_has_no_change() -> None:
 
 def test_tiles_compare_with_the_days_before() -> None:
     now = Totals(sent=200, delivered=190, opened=38, bounced=10, complained=1)
-    made = {tile.name: tile for tile in tiles(now, Totals(sent=100, delivered=95, opened=9, bounced=5), ripe=True)}
+    made = {tile.name: tile for tile in tiles(now, Totals(sent=100, delivered=95, opened=9, bounced=5), ripe=now)}
 
     assert list(made) == list(NAMED)
     assert (made["Sent"].value, made["Sent"].change, made["Sent"].trend) == ("200", "+100 %", Trend.NEITHER)
@@ -96,9 +96,11 @@ def test_tiles_compare_with_the_days_before() -> None:
     assert (made["Bounces"].value, made["Bounces"].trend, made["Bounces"].level) == (
         "5.0 %",
         Trend.NEITHER,
-        Level.ALARM,
+        Level.FINE,  # 10 of 200 may be half of it
     )
-    assert (made["Complaints"].trend, made["Complaints"].level) == (Trend.NEITHER, Level.ALARM)
+    assert (made["Complaints"].trend, made["Complaints"].level) == (Trend.NEITHER, Level.FINE)
+    storm = {tile.name: tile for tile in tiles(Totals(sent=200, delivered=190, bounced=20, complained=4), None)}
+    assert (storm["Bounces"].level, storm["Complaints"].level) == (Level.ALARM, Level.ALARM)
 
 
 def test_a_change_is_good_or_bad_only_when_it_is_more_than_chance() -> None:
@@ -107,18 +109,18 @@ def test_a_change_is_good_or_bad_only_when_it_is_more_than_chance() -> None:
     same = Totals(sent=10_000, delivered=9800, opened=1980, bounced=205)
 
     def trends(now: Totals) -> tuple[Trend, Trend]:
-        made = {tile.name: tile.trend for tile in tiles(now, before, ripe=True)}
+        made = {tile.name: tile.trend for tile in tiles(now, before, ripe=now)}
         return made["Human opens"], made["Bounces"]
 
     assert trends(better) == (Trend.BETTER, Trend.BETTER)
     assert trends(same) == (Trend.NEITHER, Trend.NEITHER)
-    worse = {tile.name: tile.trend for tile in tiles(before, better, ripe=True)}
+    worse = {tile.name: tile.trend for tile in tiles(before, better, ripe=before)}
     assert (worse["Human opens"], worse["Bounces"]) == (Trend.WORSE, Trend.WORSE)
 
 
 def test_positive_replies_are_unknown_until_replies_are_read() -> None:
     def positive(**counts: int) -> str:
-        made = tiles(Totals(sent=100, delivered=100, **counts), None, ripe=True)
+        made = tiles(Totals(sent=100, delivered=100, **counts), None)
         return next(tile.value for tile in made if tile.name == "Positive replies")
 
     assert positive(answered=4) == words.NOTHING
@@ -128,27 +130,44 @@ def test_positive_replies_are_unknown_until_replies_are_read() -> None:
 
 def test_a_tile_escapes_nothing_away_and_says_its_change_in_words() -> None:
     now = Totals(sent=10_000, delivered=9800, bounced=900)
-    html = tiles_html(tiles(now, Totals(sent=10_000, delivered=9900, bounced=90), ripe=True))
+    html = tiles_html(tiles(now, Totals(sent=10_000, delivered=9900, bounced=90)))
 
     assert "⚠ Bounces" in html
     assert "+8.1 pts, worse" in html
 
 
-def test_changes_of_rates_that_still_rise_are_neither_good_nor_bad() -> None:
-    now, before = Totals(sent=10, delivered=8, opened=1), Totals(sent=10, delivered=10, opened=5)
-    made = {tile.name: tile.trend for tile in tiles(now, before, ripe=False)}
+def test_rates_that_still_rise_are_compared_by_the_ripe_messages_alone() -> None:
+    now, before = (
+        Totals(sent=20_000, delivered=20_000, answered=316),
+        Totals(sent=10_000, delivered=10_000, answered=200),
+    )
+    ripe = Totals(sent=10_000, delivered=10_000, answered=201)
 
-    assert made["Human opens"] is Trend.NEITHER
+    def replies(ripe: Totals | None) -> tuple[str | None, Trend]:
+        return next((tile.change, tile.trend) for tile in tiles(now, before, ripe=ripe) if tile.name == "Replies")
+
+    assert replies(None) == (None, Trend.NEITHER)
+    assert replies(Totals()) == (None, Trend.NEITHER)
+    assert replies(ripe) == ("0.0 pts", Trend.NEITHER)
+
+
+def test_few_messages_prove_no_mark() -> None:
+    assert marks(Totals(sent=1, bounced=1)) is Level.FINE
+    assert marks(Totals(sent=300, delivered=300, complained=1)) is Level.FINE
+    assert marks(Totals(sent=20, bounced=6)) is Level.ALARM
+    assert marks(Totals(sent=1000, delivered=1000, complained=4)) is Level.WARN
+    assert (health(Totals(sent=1, bounced=1)), health(Totals(sent=20, bounced=6))) == (50, 0)
 
 
 def test_nothing_before_gives_no_comparison() -> None:
-    assert {tile.change for tile in tiles(Totals(sent=5), Totals(), ripe=True)} == {None}
+    assert {tile.change for tile in tiles(Totals(sent=5), Totals())} == {None}
 
 
-def test_a_week_is_ripe_and_two_days_are_not() -> None:
-    assert is_ripe(send_days(Range.WEEK, AS_OF))
-    assert is_ripe(send_days(Range.ALL, AS_OF))
-    assert not is_ripe(send_days(Range.DAY, AS_OF))
+def test_messages_of_two_weeks_are_ripe() -> None:
+    last = AS_OF.date() - timedelta(days=14)
+    assert ripe_days(send_days(Range.MONTH, AS_OF)) == Days(AS_OF.date() - timedelta(days=29), last)
+    assert ripe_days(send_days(Range.ALL, AS_OF)) == Days(None, last)
+    assert ripe_days(send_days(Range.WEEK, AS_OF)) is None
 
 
 @pytest.mark.parametrize(
@@ -210,7 +229,7 @@ def test_a_campaigns_name_cannot_break_the_page() -> None:
 
 def test_the_table_is_ordered_and_says_what_it_leaves_out() -> None:
     figures: dict[str | None, Totals] = {f"c{n:02d}": Totals(sent=100 + n, delivered=90) for n in range(MOST_ROWS + 3)}
-    figures[None] = Totals(sent=10, bounced=1)
+    figures[None] = Totals(sent=10, bounced=4)
     figures["empty"] = Totals()
     table = table_of(figures)
 
@@ -337,13 +356,14 @@ def test_machine_opens_are_told_apart_in_one_line(home: Path, monkeypatch: pytes
 
 
 def test_rates_over_the_marks_are_marked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = [event(n, "delivered") for n in range(19)] + [event(20, "bounced", bounce_class="hard")]
+    events = [event(n, "delivered") for n in range(14)]
+    events += [event(n, "bounced", bounce_class="hard") for n in range(14, 20)]
     land(home, works(events, [20]))
 
     page = show(home, monkeypatch)
 
     assert "<dt>⚠ Bounces</dt>" in shown_html(page)
-    assert '<span class="alarm">⚠ 5.0 %</span>' in shown_html(page)
+    assert '<span class="alarm">⚠ 30.0 %</span>' in shown_html(page)
 
 
 def test_the_lake_is_read_again_only_when_it_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.intervals import difference, still_to_come, wilson
+from features.intervals import at_least, difference, still_to_come, wilson
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,22 @@ def test_what_is_to_come_has_the_moments_of_the_beta_binomial() -> None:
 
 def test_nothing_is_to_come_of_nothing() -> None:
     assert still_to_come(3, 50.0, 0.0) == (0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.003, 0.05, 0.2])
+@pytest.mark.parametrize("trials", [1, 5, 20, 200, 3000])
+def test_a_lower_limit_is_above_the_true_rate_in_at_most_one_of_forty(rate: float, trials: int) -> None:
+    wrong = 0.0
+    for hits in range(1, trials + 1):
+        log = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
+        log += hits * math.log(rate) + (trials - hits) * math.log1p(-rate)
+        wrong += math.exp(log) * (at_least(hits, trials) > rate)
+
+    assert wrong <= 0.0275  # 2.5 %, and a tenth for Wilson's limit where there are many
+
+
+def test_a_lower_limit_rises_with_the_hits_across_the_change_of_method() -> None:
+    found = [at_least(hits, 1000) for hits in range(200)]
+
+    assert found == sorted(found)
+    assert found[0] == 0.0

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboards import deliverability, frames
 from dashboards.choosing import choose
-from dashboards.deliverability import BOUNCE_TOLERANCE, COMPLAINT_TOLERANCE, verdict
+from dashboards.deliverability import Tolerated, verdict
 from dashboards.held import show_held, show_pause_form
 from dashboards.listing import Column
 from dashboards.people import Viewer
@@ -32,8 +32,9 @@ def draw(source: Source, who: Viewer) -> None:
     except NoLake:
         frames.empty("No deliveries yet", "Bounces and complaints by sender and domain follow with the first events.")
         return
-    found = source.figures(("deliverability", chosen), lambda reading: deliverability.load(reading, chosen))
-    _pairs(found)
+    tolerated = Tolerated.of(source.settings.guard)
+    found = source.figures(("deliverability", chosen), lambda reading: deliverability.load(reading, chosen, tolerated))
+    _pairs(found, tolerated)
     _decisions(found)
     _suppressed(found)
 
@@ -46,10 +47,11 @@ def _people(number: int) -> None:
         )
 
 
-def _pairs(found: deliverability.Deliverability) -> None:
+def _pairs(found: deliverability.Deliverability, tolerated: Tolerated) -> None:
     frames.part(
         "Bounces and complaints by sender and domain",
-        f"Tolerated are {percent(BOUNCE_TOLERANCE, 0)} bounces and {percent(COMPLAINT_TOLERANCE)} complaints; "
+        f"Tolerated are {percent(tolerated.bounces)} bounces and {percent(tolerated.complaints)} complaints"
+        f"{', in some scopes others by the settings' if tolerated.scopes else ''}; "
         f"sand is at the tolerance, red is twice it. Fields with fewer than {deliverability.FEWEST} messages are empty.",
     )
     if not found.pairs:
@@ -61,7 +63,7 @@ def _pairs(found: deliverability.Deliverability) -> None:
     )  # fmt: skip
     names = list(found.pairs[0])
     frames.chart(
-        deliverability.heat_map(found.pairs, what or "Bounces"),
+        deliverability.heat_map(found.pairs, what or "Bounces", tolerated),
         "senders_by_domain",
         says=f"{what} as a share of mail, senders by recipients' domains",
         rows=found.pairs,

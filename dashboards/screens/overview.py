@@ -9,7 +9,7 @@ import streamlit as st
 from dashboards import attention, frames, queries, table
 from dashboards.charts import FEWEST, OPENS, RATES, events_over_time, rates_by_send_day
 from dashboards.choosing import at_first, choose
-from dashboards.figures import Level, is_ripe, sum_of
+from dashboards.figures import Level, ripe_days, sum_of
 from dashboards.filters import Filters, Range
 from dashboards.funnel import cohort_funnel, funnel_rows
 from dashboards.people import Viewer
@@ -25,9 +25,10 @@ def draw(source: Source, who: Viewer) -> None:
     del who
     _needs(source)
     page = _page(source, choose(source))
-    now, ripe = sum_of(page.totals), is_ripe(page.days)
-    frames.note(_days_line(page, ripe=ripe))
-    st.html(tiles_html(tiles(now, sum_of(page.totals_before) if page.totals_before else None, ripe=ripe)))
+    now = sum_of(page.totals)
+    before, ripe = (sum_of(found) if found else None for found in (page.totals_before, page.totals_ripe))
+    frames.note(_days_line(page))
+    st.html(tiles_html(tiles(now, before, ripe=ripe)))
     frames.note(
         "Human opens leave out machine opens: mail privacy proxies and security scanners load images by themselves. "
         f"Machines opened {count(now.machine_opened)} of these messages, whether a person read them or not."
@@ -76,12 +77,15 @@ def _needs(source: Source) -> None:
                 way.page_link(page, label=f"{page.title}", icon=":material/arrow_forward:", help=item.title)
 
 
-def _days_line(page: queries.Page, *, ripe: bool) -> str:
+def _days_line(page: queries.Page) -> str:
     said = [f"Messages sent {days(page.days)} (UTC days), each counted once in every rate."]
     if page.filters.range in {Range.HOUR, Range.DAY}:
         said.append(f"Rates go by the day of sending, so these are all days that the last {page.filters.range} touch.")
     if page.days_before:
-        said.append(f"Changes are against {days(page.days_before)}{'' if ripe else '; answers are still coming in'}.")
+        said.append(f"Changes are against {days(page.days_before)}.")
+        rising = "Answers come for two weeks: rates of opens, answers and complaints"
+        ripe = ripe_days(page.days)
+        said.append(f"{rising} are compared for {days(ripe)} only." if ripe else f"{rising} are compared over 30 days.")
     return " ".join(said)
 
 

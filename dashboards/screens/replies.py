@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
@@ -18,6 +19,9 @@ from schemas.failures import OutpulseError
 
 _FIELD: Final = "intent"
 _CORRECTED: Final = "corrected"
+_FILTERS: Final = "replies_filters"
+_PAGE: Final = "replies_page"
+_DIGITS: Final = 7
 _EXTRACTED: Final = {
     "resume_date": "come back",
     "referred_name": "ask",
@@ -43,7 +47,7 @@ def draw(source: Source, who: Viewer) -> None:
     if found.replies:
         for reply in found.replies:
             _card(source, who, reply)
-        _pages(found.found)
+        _pages(found)
         frames.data("replies", found.replies, list(found.replies[0]), sql=found.sql, has_table=False)
     else:
         _nothing(wanted)
@@ -67,14 +71,26 @@ def _wanted() -> Wanted:
         bind="query-params",
     )  # fmt: skip
     text = words.text_input("Words", placeholder="Find in the text", key="words", bind="query-params", type="search")
-    place = st.session_state.get("replies_page", 1)
-    return Wanted(Show(chosen or Show.WAITING), tuple(str(p) for p in picked), text or "", int(place or 1))
+    wanted = Wanted(Show(chosen or Show.WAITING), tuple(str(p) for p in picked), text or "")
+    before = st.session_state.get(_FILTERS)
+    st.session_state[_FILTERS] = wanted
+    if before not in {None, wanted}:
+        st.session_state[_PAGE] = 1
+    return replace(wanted, page=_page_asked())
 
 
-def _pages(found: int) -> None:
-    last = -(-found // PAGE_ROWS)
+def _page_asked() -> int:
+    """The page of the list that is chosen, else the one of the address."""
+    asked = str(st.session_state.get(_PAGE) or st.query_params.get(_PAGE) or 1)
+    return max(1, int(asked)) if asked.isdecimal() and len(asked) < _DIGITS else 1
+
+
+def _pages(found: inbox.Inbox) -> None:
+    last = -(-found.found // PAGE_ROWS)
     if last > 1:
-        st.pagination(last, key="replies_page")
+        if st.session_state.get(_PAGE) != found.page:
+            st.session_state[_PAGE] = found.page
+        st.pagination(last, key=_PAGE, bind="query-params")
 
 
 def _nothing(wanted: Wanted) -> None:
@@ -89,8 +105,8 @@ def _nothing(wanted: Wanted) -> None:
 
 
 def _card(source: Source, who: Viewer, reply: Mapping[str, Any]) -> None:
-    event_id = reply["event_id"]
-    with st.container(border=True, key=f"reply_{event_id}"):
+    event_id, name = reply["event_id"], _name(reply)
+    with st.container(border=True, key=f"reply_{name}"):
         st.html(_card_html(reply))
         given = st.session_state.setdefault(_CORRECTED, {}).get(event_id)
         if given is not None and given != reply["intent_classification"]:
@@ -99,7 +115,7 @@ def _card(source: Source, who: Viewer, reply: Mapping[str, Any]) -> None:
             return
         pills, right = st.columns([6, 1], vertical_alignment="bottom")
         current = given or reply["intent_classification"]
-        key = f"label_{event_id}_{current}"
+        key = f"label_{name}_{current}"
         pills.pills(
             "Read as; press another to correct it",
             list(INTENT_WORDS),
@@ -113,11 +129,16 @@ def _card(source: Source, who: Viewer, reply: Mapping[str, Any]) -> None:
         )
         if reply["intent_classification"] is not None:
             right.button(
-                "Right", icon=":material/check:", key=f"right_{event_id}", width="stretch",
+                "Right", icon=":material/check:", key=f"right_{name}", width="stretch",
                 help="Confirms the label: agreement is counted over what people have checked",
                 disabled=given is not None,
                 on_click=_give, args=(source, who, event_id, reply["intent_classification"], reply["intent_classification"]),
             )  # fmt: skip
+
+
+def _name(reply: Mapping[str, Any]) -> str:
+    """What no other reply of the list has: providers may give the same id, and so may two mails of one."""
+    return "_".join(str(reply[key] or "") for key in ("event_id", "provider", "recipient", "occurred_at"))
 
 
 def _correct(source: Source, who: Viewer, event_id: str, old: str | None, key: str) -> None:
