@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from schemas.failures import LakeError, QueryStopped
 from sinks.attach import lake_folder
-from sinks.console_worker import COLUMNS, END, FAILED, HEAD, READY, failure
+from sinks.console_worker import COLUMNS, CUT, END, EXACT, FAILED, HEAD, READY, failure
 
 _GRACE_SECONDS: Final = 1.0
 """How long after its time a statement may take to obey, before its process is killed."""
@@ -40,15 +40,18 @@ class Limits:
     seconds: float = 10.0
     memory_mib: int = 512
     rows: int = 10_000
+    bytes: int = 16 * 2**20
+    """Of an answer of `Console.run`, as Arrow: 10,000 rows of plain events take 4 MiB."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`columns` are (name, DuckDB's type); `cut` says that there were more rows than the limit."""
+    """`columns` are (name, DuckDB's type); `cut` says that there were more rows than the limit, `too_large` more bytes."""
 
     columns: list[tuple[str, str]]
     table: pa.Table
     cut: bool
+    too_large: bool
     seconds: float
 
 
@@ -59,6 +62,7 @@ class Running:
         self._console = console
         self._worker = worker
         self._over = self._cancelled = False
+        self.too_large = False
         self.seconds = float(request["seconds"])
         self._deadline = time.monotonic() + self.seconds + _GRACE_SECONDS
         try:
@@ -89,8 +93,9 @@ class Running:
         _ = self.columns
         while True:
             kind, payload = self._frame()
-            if kind == END:
-                self._over = True
+            if kind in {END, CUT}:
+                self.too_large = kind == CUT
+                self._over = not self.too_large  # what grew large does not give all memory back
                 self.close()
                 return
             yield pa.ipc.open_stream(payload).read_all()
@@ -104,7 +109,7 @@ class Running:
             raise
         if kind == FAILED:
             error = failure(payload)
-            self._over = not isinstance(error, QueryStopped)  # what grew too large does not give all memory back
+            self._over = not isinstance(error, QueryStopped)
             self.close()
             raise error
         return kind, payload
@@ -134,12 +139,12 @@ class Running:
 class _Worker:
     """One child process."""
 
-    def __init__(self, home: Path, limits: Limits) -> None:
+    def __init__(self, home: Path, limits: Limits, *, exact: bool) -> None:
         self._limits = limits
         self.catalog = _catalog(home)
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "sinks.console_worker", str(home), str(limits.memory_mib)],
+            [sys.executable, "-m", "sinks.console_worker", str(home), str(limits.memory_mib), *[EXACT] * exact],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -201,17 +206,23 @@ _GONE: Final[Any] = object()
 
 
 class Console:
-    """Runs statements on a home's lake, in any thread; at most `most` at the same time, others wait for their turn."""
+    """Runs statements on a home's lake, in any thread; at most `most` at the same time, others wait for their turn.
 
-    def __init__(self, home: Path, limits: Limits | None = None, *, most: int = 2) -> None:
+    With `exact`, types that Arrow lacks come as DuckDB's own (`sinks.answers` reads them), else as what is nearest.
+    """
+
+    def __init__(self, home: Path, limits: Limits | None = None, *, most: int = 2, exact: bool = False) -> None:
         self._home = home
+        self._exact = exact
         self.limits = limits or Limits()
         self._turns = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
 
-    def start(self, query: str, values: Sequence[Any] = (), *, seconds: float | None = None) -> Running:
-        """A statement under way; close it.
+    def start(
+        self, query: str, values: Sequence[Any] = (), *, seconds: float | None = None, most_bytes: int | None = None
+    ) -> Running:
+        """A statement under way; close it. Of more than `most_bytes` only the rows that are within come.
 
         Raises:
             QueryRefused: it does more than read.
@@ -226,16 +237,17 @@ class Console:
         except BaseException:
             self._turns.release()
             raise
-        return Running(self, worker, {"query": query, "values": list(values), "seconds": allowed})
+        asked = {"query": query, "values": list(values), "seconds": allowed, "bytes": most_bytes}
+        return Running(self, worker, asked)
 
     def run(self, query: str, values: Sequence[Any] = ()) -> Answer:
-        """A statement's answer, at most `limits.rows` rows of it.
+        """A statement's answer, at most `limits.rows` rows and `limits.bytes` bytes of it.
 
         Raises:
             LakeError: as `start`.
         """
         began = time.monotonic()
-        with self.start(query, values) as running:
+        with self.start(query, values, most_bytes=self.limits.bytes) as running:
             parts, rows = [], 0
             for part in running.parts():
                 parts.append(part)
@@ -243,7 +255,8 @@ class Console:
                 if rows > self.limits.rows:
                     break
             table = pa.concat_tables(parts).slice(0, self.limits.rows)
-            return Answer(running.columns, table, rows > self.limits.rows, time.monotonic() - began)
+            spent = time.monotonic() - began
+            return Answer(running.columns, table, rows > self.limits.rows, running.too_large, spent)
 
     def _worker(self) -> _Worker:
         """An idle process of the lake as it is, or a new one."""
@@ -254,7 +267,7 @@ class Console:
                 if worker.catalog == catalog:
                     return worker
                 worker.kill()
-        return _Worker(self._home, self.limits)
+        return _Worker(self._home, self.limits, exact=self._exact)
 
     def give_back(self, worker: _Worker, *, keep: bool) -> None:
         """Takes a process back from a statement that is over, or ends it."""

@@ -1,12 +1,14 @@
 """The process in which strangers' statements run: locked down by DuckDB's settings, by a check, and by the system.
 
-`python -m sinks.console_worker HOME MEMORY_MIB` reads requests on standard input and answers on standard output. A request
-is one line of JSON; an answer is frames: a letter, a length, and that many bytes. It holds nothing between statements, so
-its parent may kill it at any moment.
+`python -m sinks.console_worker HOME MEMORY_MIB [exact]` reads requests on standard input and answers on standard output. A
+request is one line of JSON; an answer is frames: a letter, a length, and that many bytes. It holds nothing between
+statements, so its parent may kill it at any moment.
 """
 
+import bisect
 import json
 import os
+import re
 import resource
 import struct
 import sys
@@ -24,14 +26,24 @@ from sinks.statements import checked, one_line
 
 HEAD: Final = struct.Struct("!cQ")
 """Before each frame: what it is, and its length."""
-READY, COLUMNS, ROWS, END, FAILED = b"r", b"c", b"b", b"e", b"f"
+READY, COLUMNS, ROWS, END, CUT, FAILED = b"r", b"c", b"b", b"e", b"x", b"f"
+EXACT: Final = "exact"
+"""Types that Arrow lacks come as DuckDB's own, which only DuckDB reads. Without it the largest UHUGEINT arrives as -1, a
+TIMETZ without its zone, and bits as bytes.
+"""
+MOST_COLUMNS: Final = 10_000
+"""PostgreSQL's limit is 1,600; a statement can make millions, whose names alone would fill the one who asks."""
 BATCH_ROWS: Final = 8192
+FEW_ROWS: Final = 512
+"""At a time where bytes are counted: lists of 10,000 numbers in 8192 rows are 634 MiB, more than a worker may take."""
 _BESIDE_MIB: Final = 768
 """What Python, Arrow and DuckDB's vectors take beside DuckDB's own count of memory; measured 330 MiB on plain queries."""
 _SPILL: Final = "2GB"
+_STOPPED: Final = re.compile(r"INTERRUPT Error|Out of Memory Error")
+"""What Arrow's reader hands on of DuckDB's errors; a type that Arrow lacks is an OSError with it."""
 
 
-def locked(home: Path, memory_mib: int) -> duckdb.DuckDBPyConnection:
+def locked(home: Path, memory_mib: int, *, exact: bool = False) -> duckdb.DuckDBPyConnection:
     """A reader that can neither write, nor attach, nor open files but the lake's data.
 
     Raises:
@@ -43,6 +55,7 @@ def locked(home: Path, memory_mib: int) -> duckdb.DuckDBPyConnection:
     connection.execute(f"SET max_temp_directory_size = '{_SPILL}'")
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    connection.execute(f"SET arrow_lossless_conversion = {exact}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -74,27 +87,38 @@ class Answering:
         timer = threading.Timer(float(request["seconds"]), self._connection.interrupt)
         timer.start()
         try:
-            self._run(str(request["query"]), request.get("values") or [])
+            self._run(str(request["query"]), request.get("values") or [], request.get("bytes"))
         except QueryRefused as error:
             self._fail("refused", str(error))
         except duckdb.InterruptException:
             self._fail("stopped", f"the statement ran longer than {request['seconds']:g} s")
         except (duckdb.OutOfMemoryException, MemoryError) as error:
             self._fail("stopped", f"the statement needs more memory than it may take: {one_line(error)}")
-        except (duckdb.Error, OutpulseError, RuntimeError, ValueError, pa.ArrowException) as error:
-            self._fail("wrong", one_line(error))
+        except (duckdb.Error, OutpulseError, OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+            self._fail("stopped" if _STOPPED.search(str(error)) else "wrong", one_line(error))
         finally:
             timer.cancel()
 
-    def _run(self, query: str, values: Sequence[Any]) -> None:
+    def _run(self, query: str, values: Sequence[Any], most_bytes: int | None) -> None:
         text = checked(query, self._macros)
         result = self._connection.execute(text, values or None)
         described = [(str(column[0]), str(column[1])) for column in result.description or []]
+        if len(described) > MOST_COLUMNS:
+            raise LakeError(
+                f"the answer has {len(described)} columns, valid are {MOST_COLUMNS} at most; name those you want"
+            )
         self.say(COLUMNS, json.dumps(described).encode())
-        reader = result.to_arrow_reader(BATCH_ROWS)
+        reader = result.to_arrow_reader(BATCH_ROWS if most_bytes is None else FEW_ROWS)
         self.say(ROWS, _ipc(reader.schema, []))
+        left = most_bytes
         for batch in reader:
+            rows = batch.num_rows if left is None else rows_within(batch, left)
+            if rows < batch.num_rows:
+                self.say(ROWS, _ipc(reader.schema, [batch.slice(0, rows)]))
+                self.say(CUT)
+                return
             self.say(ROWS, _ipc(reader.schema, [batch]))
+            left = None if left is None else left - batch.nbytes
         self.say(END)
 
     def _fail(self, kind: str, text: str) -> None:
@@ -105,6 +129,14 @@ def failure(payload: bytes) -> LakeError:
     """What a frame FAILED tells."""
     kind, text = json.loads(payload)
     return {"refused": QueryRefused, "stopped": QueryStopped}.get(kind, LakeError)(text)
+
+
+def rows_within(batch: Any, most_bytes: int) -> int:  # noqa: ANN401 - pyarrow has no types
+    """How many of the first rows take at most so many bytes."""
+    rows: int = batch.num_rows
+    if batch.nbytes <= most_bytes:
+        return rows
+    return bisect.bisect_right(range(1, rows + 1), most_bytes, key=lambda first: int(batch.slice(0, first).nbytes))
 
 
 def _ipc(schema: Any, batches: Sequence[Any]) -> bytes:  # noqa: ANN401 - pyarrow has no types
@@ -123,7 +155,7 @@ def main(arguments: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)  # people's statements give way to the writer
     try:
-        answering = Answering(locked(home, memory_mib), sys.stdout.buffer)
+        answering = Answering(locked(home, memory_mib, exact=EXACT in arguments[2:]), sys.stdout.buffer)
     except LakeError as error:
         payload = json.dumps(["wrong", str(error)]).encode()
         sys.stdout.buffer.write(HEAD.pack(FAILED, len(payload)) + payload)

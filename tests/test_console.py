@@ -289,3 +289,65 @@ def test_statements_of_several_threads_wait_for_their_turn(lake_home: Path) -> N
 
     assert sorted(row["a"] for (row,) in found) == list(range(6))
     assert {row["n"] for (row,) in found} == {50}
+
+
+# Large and odd answers.
+
+
+def test_an_answer_is_cut_at_its_bytes_before_it_leaves_the_process_and_says_so(lake_home: Path) -> None:
+    most = 2**20
+    with Console(lake_home, Limits(seconds=20, bytes=most)) as console:
+        wide = console.run("SELECT repeat('x', 20000) AS v FROM range(10000)")
+        huge = console.run("SELECT repeat('x', 2000000) AS v")
+        late = console.run("SELECT CASE WHEN i = 700 THEN repeat('x', 2000000) ELSE 'a' END AS v FROM range(900) t(i)")
+        small = console.run("SELECT repeat('x', 1000) AS v FROM range(1000)")
+
+    # Each value has an offset of 4 bytes, and the list of offsets one more: 2^20 >= 20,004 n + 4 holds up to 52.
+    assert (wide.table.num_rows, wide.too_large, wide.cut) == (52, True, False)
+    assert wide.table.nbytes <= most
+    assert (huge.table.num_rows, huge.too_large) == (0, True)
+    assert (late.table.num_rows, late.too_large) == (700, True)
+    assert (small.table.num_rows, small.too_large) == (1000, False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "range(2000)",
+        "{'a': range(1000), 'b': repeat('z', 8000)}",
+        "MAP {'a': repeat('y', 16000)}",
+        "union_value(n := repeat('y', 16000))",
+        "[union_value(n := repeat('y', 16000))]",
+        "repeat('z', 16000)::BLOB",
+        "[repeat('z', 16000)]::VARCHAR[1]",
+        "repeat('10', 64000)::BIT",
+    ],
+)
+def test_nested_and_binary_answers_are_cut_too(lake_home: Path, value: str) -> None:
+    with Console(lake_home, Limits(seconds=20, bytes=2**20), exact=True) as console:
+        answer = console.run(f"SELECT {value} AS v FROM range(3000)")
+
+    assert answer.too_large
+    assert 50 <= answer.table.num_rows <= 66
+    assert answer.table.nbytes <= 2**20
+
+
+def test_lists_that_are_larger_in_one_batch_than_the_process_are_cut_and_not_refused(lake_home: Path) -> None:
+    with Console(lake_home, Limits(seconds=30)) as console:
+        answer = console.run("SELECT range(10000) AS v FROM range(10000)")
+
+    assert answer.too_large
+    # A number has 8 bytes and a bit that says whether it is null, a list an offset of 4 bytes.
+    assert answer.table.num_rows == 16 * 2**20 // (10_000 * 8 + 10_000 // 8 + 4)
+
+
+def test_more_columns_than_anybody_reads_are_refused(console: Console) -> None:
+    few = console.run("SELECT " + ", ".join(f"{n} AS c{n}" for n in range(5000)))
+    assert len(few.columns) == 5000
+    with pytest.raises(LakeError, match="12000 columns, valid are 10000"):
+        console.run("SELECT " + ",".join(f"{n}" for n in range(12_000)))
+
+
+def test_a_type_that_arrow_lacks_is_said_by_its_name(console: Console) -> None:
+    with pytest.raises(LakeError, match="VARIANT"):
+        console.run("SELECT 1::VARIANT AS v")
