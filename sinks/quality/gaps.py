@@ -51,12 +51,12 @@ GAPS: Final = {
         SELECT coalesce(sum(days) FILTER (most = 0), 0)::BIGINT AS missing_days,
             coalesce(sum(days) FILTER (most > 0), 0)::BIGINT AS thin_days FROM gaps""",
     "named": f"""
-        WITH ends AS (SELECT least(max(minute), now()) AS ends FROM store.cells),
+        WITH ends AS MATERIALIZED (SELECT least(max(minute), now()) - INTERVAL 24 HOUR AS since FROM store.cells),
         windows AS (
-            SELECT provider, kind, occurred_at > ends - INTERVAL 24 HOUR AS is_new, count(*) AS events,
+            SELECT provider, kind, occurred_at > (SELECT since FROM ends) AS is_new, count(*) AS events,
                 count(campaign_id) / count(*) AS campaign, count(coalesce(recipient, contact_id)) / count(*) AS recipient,
                 count(coalesce(delivery_id, message_id)) / count(*) AS delivery
-            FROM store.facts, ends WHERE occurred_at > (SELECT ends - INTERVAL 4 DAY FROM ends) GROUP BY ALL)
+            FROM store.facts WHERE occurred_at > (SELECT since - INTERVAL 3 DAY FROM ends) GROUP BY ALL)
         SELECT n.provider, n.kind, {", ".join(f"u.{n} - n.{n} AS less_{n}" for n in NAMING)}
         FROM windows n JOIN windows u ON n.is_new AND NOT u.is_new AND u.kind = n.kind
             AND u.provider IS NOT DISTINCT FROM n.provider
