@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 from html import escape
-from typing import Any
+from typing import Final
 
 import streamlit as st
 
 from dashboards import campaign as figures
 from dashboards import frames, queries
 from dashboards.benchmarks import benchmarks
-from dashboards.campaign import DIMENSIONS, RATES, Campaign, ages_of
+from dashboards.campaign import DIMENSIONS, RATES, Campaign
 from dashboards.choosing import choose
 from dashboards.figures import Totals
 from dashboards.funnel import cohort_funnel, funnel_rows
@@ -18,8 +18,13 @@ from dashboards.people import Viewer
 from dashboards.process import Source
 from dashboards.tiles import tiles, tiles_html
 from dashboards.words import count, percent
-from features.forecast import Forecast, forecast, ripeness
-from features.intervals import difference, wilson
+from features.forecast import RIPE_DAYS, Forecast, forecast
+
+_BARS: Final = {
+    "delivered": "Deliveries",
+    "called": "Calls",
+    "sent": "Sends (where the channel reports no delivery)",
+}
 
 
 def draw(source: Source, who: Viewer) -> None:
@@ -32,32 +37,32 @@ def draw(source: Source, who: Viewer) -> None:
     name = st.selectbox("Campaign", names, key="campaign", bind="query-params")
     chosen = choose(source, campaigns=False)
     found = source.figures(("campaign", name, chosen), lambda reading: figures.load(reading, str(name), chosen))
-    st.html(tiles_html(tiles(found.now, None, ripe=False)))
+    st.html(tiles_html(tiles(found.now, None)))
     _timeline(source, found)
     left, right = st.columns(2, gap="large")
     with left:
         _funnel(found)
     with right:
-        _forecast(found)
+        _forecast(str(name), found)
     _segments(found)
     _beside_others(found)
     _beside_industry(found.now)
 
 
 def _timeline(source: Source, found: Campaign) -> None:
-    frames.part(
-        "Timeline", "Deliveries as bars, replies and meetings on the right scale; dotted: decisions, experiments."
-    )
+    what = " and ".join(_BARS[kind] for kind in figures.bars(found)) or "Deliveries"
+    frames.part("Timeline", f"{what} as bars, replies and meetings on the right scale; dotted: decisions, experiments.")
     if not found.timeline:
         frames.empty("Nothing happened in this time", "Choose a longer time or another channel above.")
         return
-    says = "What happened when: deliveries, replies, bounces, meetings, with decisions and experiments marked"
+    says = f"What happened when: {what}, replies, bounces, meetings, with decisions and experiments marked"
     frames.chart(
         source.drawn(("timeline", found.filters), found, lambda: figures.timeline(found)),
         "timeline",
         says=says,
         rows=found.timeline,
         names=["bucket", "kind", "events"],
+        sql=found.sql["timeline"],
     )
     if found.marks:
         columns = (
@@ -75,22 +80,24 @@ def _funnel(found: Campaign) -> None:
     rows = funnel_rows(found.funnel)
     says = "Funnel: " + ", ".join(f"{row['stage']} {count(row['messages'])}" for row in rows)
     frames.chart(
-        cohort_funnel(rows), "campaign_funnel", says=says, rows=rows, names=list(rows[0]), sql=found.sql["days"]
+        cohort_funnel(rows), "campaign_funnel", says=says, rows=rows, names=list(rows[0]), sql=found.sql["funnel"]
     )
 
 
-def _forecast(found: Campaign) -> None:
+def _forecast(name: str, found: Campaign) -> None:
     frames.part("What it will still bring", "From how fast answers come in all campaigns; 95 % interval.")
-    more = st.number_input(
-        "Messages still to be sent", 0, 10_000_000, 0, step=100, key="to_send", bind="query-params",
-        help="Add what the campaign will still send, to see what it brings in the end",
+    planned = found.to_send
+    typed = st.number_input(
+        "Messages still to be sent", 0, 10_000_000, None, step=100, key=f"to_send_{name}", bind="query-params",
+        placeholder="0" if planned is None else f"{count(planned)} by the plan",
+        help="What the campaign will still send, to see what it brings in the end. Left empty: the imported plan's "
+        "`total_targets` less the messages sent, 0 without a plan.",
     )  # fmt: skip
-    arrive = (more or 0) * (found.now.delivery_rate if found.now.delivery_rate is not None else 1.0)
-    rows = []
-    for what, words in (("answered", "Replies"), ("meetings", "Meetings")):
-        shares = ripeness(ages_of(found.ages, what, only=False))
-        told = forecast(ages_of(found.ages, what, only=True), shares, arrive)
-        rows.append({"what": words, **_told(told)})
+    more = (planned or 0) if typed is None else typed
+    rows = [
+        {"what": words, **_told(forecast(found.ages[what], found.curves[what], more))}
+        for what, words in figures.FORECAST.items()
+    ]
     columns = (
         Column("what", ""),
         Column("have", "So far", is_number=True),
@@ -99,7 +106,10 @@ def _forecast(found: Campaign) -> None:
         Column("high", "At most", is_number=True),
     )
     frames.table("forecast", "Replies and meetings so far and in the end", columns, rows)
-    frames.note("Of all messages of the campaign, whatever time is chosen above.")
+    frames.note(
+        "Of all messages of the campaign (sent, or calls made), whatever time is chosen above"
+        + (f", and {count(more)} still to be sent." if more else ".")
+    )
 
 
 def _told(found: Forecast) -> dict[str, int]:
@@ -124,22 +134,21 @@ def _segments(found: Campaign) -> None:
         return
     frames.chart(
         figures.dots(rows), "segments", says=f"{which} by {dimension}", rows=rows, names=list(rows[0]),
-        sql=found.sql["segments"].replace("{dimension}", DIMENSIONS[dimension or "Step"]),
+        sql=figures.segments_told(found.sql["segments"], dimension or "Step", which or "Replies"),
     )  # fmt: skip
 
 
 def _beside_others(found: Campaign) -> None:
     frames.part(
-        "Beside all other campaigns", "Same time and channel; better or worse only where it is more than chance."
+        "Beside all other campaigns",
+        f"Messages at least {RIPE_DAYS} days old, on both sides and whatever time is chosen: younger ones still bring more. "
+        "Same channel; better or worse only where it is more than chance.",
     )
-    rows = [
-        _compared(name, part, whole, found.now, found.others)
-        for name, (part, whole) in RATES.items()
-        if part != "positive" or found.now.read
-    ]
+    rows = figures.compared(found)
     columns = (
         Column("rate", "Rate"),
         Column("this", "This campaign", percent, is_number=True),
+        Column("of", "Of", is_number=True),
         Column("interval", "95 %", is_number=True),
         Column("others", "Others", percent, is_number=True),
         Column("verdict", "", _chip, is_html=True),
@@ -175,27 +184,6 @@ def _beside_industry(now: Totals) -> None:
 def _link_html(url: str) -> str:
     address = escape(url, quote=True)
     return f'<a href="{address}" target="_blank" rel="noopener noreferrer">{escape(url.split("/")[2])}</a>'
-
-
-def _compared(name: str, part: str, whole: str, now: Totals, others: Totals) -> dict[str, Any]:
-    hits, trials = getattr(now, part), getattr(now, whole)
-    past, past_trials = getattr(others, part), getattr(others, whole)
-    limits, sure = difference(hits, trials, past, past_trials), wilson(hits, trials)
-    verdict = "unknown"
-    if limits is not None:
-        is_more = limits.low > 0
-        verdict = "no clear difference" if limits.low <= 0 <= limits.high else "higher" if is_more else "lower"
-        if name == "Bounces" and verdict != "no clear difference":
-            verdict = "worse" if is_more else "better"
-        elif verdict in {"higher", "lower"}:
-            verdict = "better" if is_more else "worse"
-    return {
-        "rate": name,
-        "this": hits / trials if trials else None,
-        "interval": f"{percent(sure.low)} to {percent(sure.high)}" if sure else "",
-        "others": past / past_trials if past_trials else None,
-        "verdict": verdict,
-    }
 
 
 def _chip(text: str) -> str:

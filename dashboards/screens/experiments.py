@@ -97,6 +97,6 @@ def _variants(source: Source, campaigns: list[str]) -> None:
         says=says,
         rows=told,
         names=list(told[0]),
-        sql=campaign.segments_sql("variant", name),
+        sql=campaign.segments_sql("Variant", name, rate or "Replies"),
     )
     frames.note(f"{count(sum(row['sent'] for row in told))} messages sent in all variants.")
