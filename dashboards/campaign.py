@@ -93,9 +93,6 @@ _TIMELINE_TOLD: Final = _TIMELINE.format(
         WHERE {_TIMELINE_WHERE}
         GROUP BY ALL HAVING sum(events) <> 0"""
 )
-_TO_SEND: Final = """
-    SELECT max(total_targets) - coalesce((SELECT sum(touched) FROM store.cohorts WHERE campaign_id = ?), 0)
-    FROM campaign_plans WHERE campaign_id = ?"""
 MARKS: Final = """
     SELECT occurred_at AS at, action AS what, scope_value AS scope, why FROM pauses
     WHERE action <> 'warn' AND (scope_kind = 'all' OR (scope_kind IN ('campaign', 'campaign,step', 'campaign,variant')
@@ -195,8 +192,12 @@ def _apart(sent: pa.Table, campaign: str) -> tuple[Totals, Totals]:
 
 def _to_send(reading: Reading, campaign: str) -> int | None:
     """The planned targets less what was sent; None without a plan that says them."""
-    ((left,),) = reading.rows(_TO_SEND, [campaign, campaign])
-    return None if left is None else max(0, int(left))
+    ((planned,),) = reading.rows("SELECT max(total_targets) FROM campaign_plans WHERE campaign_id = ?", [campaign])
+    if planned is None:
+        return None
+    # Of all channels, whichever is chosen: a plan's targets are of the whole campaign.
+    ((sent,),) = reading.rows("SELECT sum(touched) FROM store.cohorts WHERE campaign_id = ?", [campaign])
+    return max(0, int(planned - (sent or 0)))
 
 
 def _funnel_told(where: str) -> str:

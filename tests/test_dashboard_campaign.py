@@ -1,8 +1,10 @@
 """The campaign page: what it shows equals the SQL that it shows, and what it says of young campaigns and other channels."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from dashboards import campaign
 from dashboards.filters import Filters, Range
@@ -131,7 +133,7 @@ def of_day(day: int, number: int, kind: str, **fields: Any) -> Event:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> LakeReader:
+def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LinkedIn messages and calls of which no delivery is reported, mail that is, and a plan of 50 targets."""
     home = tmp_path_factory.mktemp("small") / "home"
     quiet = {"campaign_id": "quiet", "channel": "linkedin_message"}
@@ -148,7 +150,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> LakeReader:
     land(home, works(told, [len(told)]))
     plan = written(home.parent / "plans.csv", "campaign,targets\nquiet,50\nold,50\n")
     assert bring(home, "campaigns", plan).exit_code == 0
-    return LakeReader(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def small(small_home: Path) -> LakeReader:
+    return LakeReader(small_home)
 
 
 def of_campaign(reader: LakeReader, name: str, chosen: Filters = EVER) -> campaign.Campaign:
@@ -210,3 +217,36 @@ def test_old_messages_are_compared_with_old_ones_only(small: LakeReader) -> None
     (replies,) = (row for row in campaign.compared(found) if row["rate"] == "Replies")
     assert (replies["of"], replies["verdict"]) == (400, "better")
     assert found.others_ripe.delivered == 30 + 4  # of the mail of the first days, and the answered messages
+
+
+def _page() -> None:
+    """The campaign page alone."""
+    from dashboards.people import Viewer
+    from dashboards.process import source
+    from dashboards.screens.campaign import draw
+
+    draw(source(), Viewer("ida", may_act=False))
+
+
+def test_the_page_fills_in_what_the_plan_has_left_until_somebody_types_a_number(
+    small: LakeReader, small_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del small
+    monkeypatch.setenv("OUTPULSE_HOME", str(small_home))
+    page = AppTest.from_function(_page, default_timeout=60)
+    page.query_params["campaign"] = "quiet"
+    page.query_params["range"] = "all"
+    page.run()
+
+    def shown() -> str:
+        return "".join(element.body for element in page.html)
+
+    assert list(page.exception) == []
+    assert "and 7 still to be sent" in shown()
+    page.selectbox(key="channel").set_value("").run()
+    assert "Calls and sends (where the channel reports no delivery) as bars" in shown()
+    page.number_input(key="to_send_quiet").set_value(500).run()
+    assert "and 500 still to be sent" in shown()
+    page.selectbox(key="campaign").set_value("spring").run()
+    assert list(page.exception) == []
+    assert "still to be sent" not in shown()

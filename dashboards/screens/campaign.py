@@ -21,9 +21,9 @@ from dashboards.words import count, percent
 from features.forecast import RIPE_DAYS, Forecast, forecast
 
 _BARS: Final = {
-    "delivered": "Deliveries",
-    "called": "Calls",
-    "sent": "Sends (where the channel reports no delivery)",
+    "delivered": "deliveries",
+    "called": "calls",
+    "sent": "sends (where the channel reports no delivery)",
 }
 
 
@@ -50,8 +50,9 @@ def draw(source: Source, who: Viewer) -> None:
 
 
 def _timeline(source: Source, found: Campaign) -> None:
-    what = " and ".join(_BARS[kind] for kind in figures.bars(found)) or "Deliveries"
-    frames.part("Timeline", f"{what} as bars, replies and meetings on the right scale; dotted: decisions, experiments.")
+    what = " and ".join(_BARS[kind] for kind in figures.bars(found)) or "deliveries"
+    shown = f"{what[0].upper()}{what[1:]} as bars"
+    frames.part("Timeline", f"{shown}, replies and meetings on the right scale; dotted: decisions, experiments.")
     if not found.timeline:
         frames.empty("Nothing happened in this time", "Choose a longer time or another channel above.")
         return
