@@ -1,6 +1,6 @@
-"""How sure a rate is: Wilson's interval, and the interval of what is still to come.
+"""How sure a rate is: its interval, its lower limit, and the interval of a difference.
 
-Rates are 0..1. Both intervals are two-sided at 95 %.
+Rates are 0..1. Intervals are two-sided at 95 %, the lower limit is one of them.
 """
 
 import math
@@ -87,22 +87,3 @@ def difference(hits: int, trials: int, past_hits: int, past_trials: int) -> Inte
     down = math.hypot(share - now.low, past.high - before)
     up = math.hypot(now.high - share, before - past.low)
     return Interval(share - before - down, share - before + up)
-
-
-def still_to_come(hits: int, seen: float, open_trials: float) -> tuple[float, Interval]:
-    """How many more hits `open_trials` will bring, when `seen` fully seen ones brought `hits`: expected, and its interval.
-
-    The rate is known as a beta distribution with Jeffreys' prior is; the count is beta-binomial, here by its two moments.
-
-    >>> expected, (low, high) = still_to_come(30, 1000.0, 500.0)
-    >>> round(expected, 1), low < 15 < high
-    (15.2, True)
-
-    Source: Gelman et al., Bayesian Data Analysis, 3rd edition, sections 2.4 and A.1 (beta-binomial moments).
-    """
-    a, b = hits + 0.5, max(seen - hits, 0.0) + 0.5
-    total = a + b
-    expected = open_trials * a / total
-    variance = open_trials * a * b * (total + open_trials) / (total * total * (total + 1))
-    reach = Z * math.sqrt(max(variance, 0.0))
-    return expected, Interval(max(0.0, expected - reach), min(open_trials, expected + reach))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.intervals import at_least, difference, still_to_come, wilson
+from features.intervals import at_least, difference, wilson
 
 
 @pytest.mark.parametrize(
@@ -54,31 +54,6 @@ def test_an_interval_holds_its_rate_and_stays_within_0_and_1(hits: int, trials: 
     assert found is not None
     assert 0 <= found.low <= hits / trials + 1e-12
     assert hits / trials - 1e-12 <= found.high <= 1
-
-
-def test_what_is_to_come_has_the_moments_of_the_beta_binomial() -> None:
-    # Recounted from the probabilities themselves: hits among 40 more, after 3 of 50.
-    a, b, n = 3.5, 47.5, 40
-    weights = [
-        math.exp(
-            math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-            + math.lgamma(k + a) + math.lgamma(n - k + b) - math.lgamma(n + a + b)
-            + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-        )
-        for k in range(n + 1)
-    ]  # fmt: skip
-    mean = sum(k * w for k, w in enumerate(weights))
-    deviation = math.sqrt(sum((k - mean) ** 2 * w for k, w in enumerate(weights)))
-
-    expected, (low, high) = still_to_come(3, 50.0, 40.0)
-
-    assert expected == pytest.approx(mean)
-    assert high - expected == pytest.approx(1.959964 * deviation, rel=1e-4)
-    assert low == max(0.0, expected - (high - expected))
-
-
-def test_nothing_is_to_come_of_nothing() -> None:
-    assert still_to_come(3, 50.0, 0.0) == (0.0, (0.0, 0.0))
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.003, 0.05, 0.2])
