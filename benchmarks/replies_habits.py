@@ -1,7 +1,7 @@
 """How fast corrections teach a habit that the model gets wrong, and what they cost elsewhere.
 
 Six invented habits (`tests/samples/reply_habits.jsonl`, 30 replies each): 20 corrections are learnt, the other 10 are
-judged, over three draws; elsewhere is a sample of the labelled corpus. Compared: the memory of the product, and River's
+judged, over three draws; elsewhere is a sample of the frozen split. Compared: the memory of the product, and River's
 learners over the same grams, started from the model's log-odds.
 
     python -m benchmarks.replies_habits [--river]
@@ -34,7 +34,7 @@ def main() -> None:
     if options.elsewhere:
         others = [json.loads(line) for line in options.elsewhere.read_text(encoding="utf-8").splitlines()]
     else:
-        others = corpus()
+        others = corpus("tuvw")
     others = [others[i] for i in np.random.default_rng(7).permutation(len(others))[:ELSEWHERE]]
     model = ReplyModel.shipped()
     base = model._examples([as_input(row) for row in rows])[1]  # noqa: SLF001

@@ -26,7 +26,7 @@ from features.replies.people import unquoted
 from features.replies.spans import BIAS, INTENTS_WITH, KINDS, Evidence, evidence
 from features.replies.tagging import Tagger
 
-AUTHORS: Final = "abcdefghiklmnopqrsxyz"
+AUTHORS: Final = "abcdefghijklmnopqrsxyz9"
 """Authors fitted by; t to w are the frozen test. What the penalties and biases are was chosen without r, s, x, y and z."""
 FIELDS: Final = {"name": "referred_name", "time": "proposed_times", "product": "competitor"}
 PENALTY: Final = {"name": 1.0, "time": 1.0, "product": 0.3}

