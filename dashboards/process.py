@@ -25,6 +25,7 @@ from sinks.attach import writer_pid
 PULSE_SECONDS: Final = 0.25
 """All who look share one look at the lake that is at most this old."""
 _HOLDING_SECONDS: Final = 0.5
+_REST: Final = 2.0
 
 T = TypeVar("T")
 Query = Callable[[Reading], Any]
@@ -188,9 +189,21 @@ def source() -> Source:
     return _source_of(os.environ.get("OUTPULSE_HOME") or str(DEFAULT_HOME))
 
 
-def warm() -> None:
-    """Imports what pages need and reads what the first one shows before anybody asks: the charts alone take a second."""
-    for screen in pkgutil.iter_modules([str(Path(__file__).parent / "screens")]):
-        importlib.import_module(f"dashboards.screens.{screen.name}")
-    with suppress(OutpulseError):  # the page says what is wrong
-        importlib.import_module("dashboards.screens.overview").read_ahead(source())
+def load_screens() -> None:
+    """Imports what pages need, before the first is asked for: the charts alone take a second."""
+    for name in _screens():
+        importlib.import_module(f"dashboards.screens.{name}")
+
+
+def read_ahead(rest: float = _REST) -> None:
+    """Reads what pages show at first, before anybody asks: the first page at once, the others after `rest` seconds."""
+    for place, name in enumerate(("overview", *_screens())):
+        if place == 1:
+            time.sleep(rest)  # whoever waits for the first page comes first
+        screen = importlib.import_module(f"dashboards.screens.{name}")
+        with suppress(OutpulseError):  # the page says what is wrong
+            getattr(screen, "read_ahead", lambda _: None)(source())
+
+
+def _screens() -> list[str]:
+    return [screen.name for screen in pkgutil.iter_modules([str(Path(__file__).parent / "screens")])]

@@ -132,7 +132,7 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
     from streamlit.web.cli import main
 
     import dashboards
-    from dashboards.process import warm
+    from dashboards.process import load_screens, read_ahead
 
     page = Path(dashboards.__file__ or "").parent / "app.py"
     chosen = home.settings.dashboard
@@ -142,7 +142,8 @@ def run_dashboard(home: Home, *, port: int | None) -> int:
     options += ["--secrets.files", str(home.path.resolve() / "dashboard-login.toml")]
     os.environ["OUTPULSE_HOME"] = str(home.path.resolve())
     watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    threading.Thread(target=warm, daemon=True).start()
+    load_screens()
+    threading.Thread(target=read_ahead, daemon=True).start()
     # In this process, so that whoever ends it, by whatever signal, ends the pages.
     main(["run", str(page), *options], prog_name="streamlit", standalone_mode=False)
     return 0

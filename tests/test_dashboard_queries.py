@@ -363,7 +363,7 @@ def test_buckets_start_on_a_step_cover_the_range_and_are_few(chosen: Range, days
 
 def test_a_process_reads_ahead_what_the_first_page_shows(world_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTPULSE_HOME", str(world_home))
-    process.warm()
+    process.read_ahead(rest=0)
     read: list[Filters] = []
     monkeypatch.setattr(queries, "load", lambda _, chosen: read.append(chosen))
 
@@ -375,7 +375,7 @@ def test_a_process_reads_ahead_what_the_first_page_shows(world_home: Path, monke
 def test_a_process_starts_where_there_is_nothing_to_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTPULSE_HOME", str(home))
 
-    process.warm()
+    process.read_ahead(rest=0)
 
     with pytest.raises(NoLake):
         overview.read_ahead(process.source())

@@ -10,8 +10,9 @@ from dashboards import campaign as figures
 from dashboards import frames, queries
 from dashboards.benchmarks import benchmarks
 from dashboards.campaign import DIMENSIONS, RATES, Campaign
-from dashboards.choosing import choose
+from dashboards.choosing import at_first, choose
 from dashboards.figures import Totals
+from dashboards.filters import Filters
 from dashboards.funnel import cohort_funnel, funnel_rows
 from dashboards.listing import Column
 from dashboards.people import Viewer
@@ -36,7 +37,7 @@ def draw(source: Source, who: Viewer) -> None:
         return
     name = st.selectbox("Campaign", names, key="campaign", bind="query-params")
     chosen = choose(source, campaigns=False)
-    found = source.figures(("campaign", name, chosen), lambda reading: figures.load(reading, str(name), chosen))
+    found = _figures(source, str(name), chosen)
     st.html(tiles_html(tiles(found.now, None)))
     _timeline(source, found)
     left, right = st.columns(2, gap="large")
@@ -47,6 +48,21 @@ def draw(source: Source, who: Viewer) -> None:
     _segments(found)
     _beside_others(found)
     _beside_industry(found.now)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    names, _ = source.figures("choices", queries.choices)
+    if names:
+        _figures(source, names[0], at_first(source))
+
+
+def _figures(source: Source, name: str, chosen: Filters) -> figures.Campaign:
+    return source.figures(("campaign", name, chosen), lambda reading: figures.load(reading, name, chosen))
 
 
 def _timeline(source: Source, found: Campaign) -> None:

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from dashboards import deliverability, frames
-from dashboards.choosing import choose
+from dashboards.choosing import at_first, choose
 from dashboards.deliverability import Tolerated, verdict
+from dashboards.filters import Filters
 from dashboards.held import show_held, show_pause_form
 from dashboards.listing import Column
 from dashboards.people import Viewer
@@ -32,11 +33,24 @@ def draw(source: Source, who: Viewer) -> None:
     except NoLake:
         frames.empty("No deliveries yet", "Bounces and complaints by sender and domain follow with the first events.")
         return
-    tolerated = Tolerated.of(source.settings.guard)
-    found = source.figures(("deliverability", chosen), lambda reading: deliverability.load(reading, chosen, tolerated))
-    _pairs(found, tolerated)
+    found = _figures(source, chosen)
+    _pairs(found, Tolerated.of(source.settings.guard))
     _decisions(found)
     _suppressed(found)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    _figures(source, at_first(source))
+
+
+def _figures(source: Source, chosen: Filters) -> deliverability.Deliverability:
+    tolerated = Tolerated.of(source.settings.guard)
+    return source.figures(("deliverability", chosen), lambda reading: deliverability.load(reading, chosen, tolerated))
 
 
 def _people(number: int) -> None:

@@ -21,12 +21,27 @@ def draw(source: Source, who: Viewer) -> None:
     """The page."""
     del who
     frames.part("What must hold", "Looked at again and again while somebody has this page open.")
-    broken = source.figures("broken", queries.broken)
+    broken = _broken(source)
     st.html(checks_html(broken))
     _suites(source)
     found = source.figures("state", state.load)
     frames.part("What could not be read", "Dead letters by reason; their bytes are kept, to be tried again.")
     frames.letters("quality_letters", found.letters, sql=state.LETTERS)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    _broken(source)
+    source.figures("suites", _read_suites)
+    source.figures("state", state.load)
+
+
+def _broken(source: Source) -> tuple[str, ...]:
+    return source.figures("broken", queries.broken)
 
 
 def _suites(source: Source) -> None:

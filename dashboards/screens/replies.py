@@ -35,7 +35,7 @@ _EXTRACTED: Final = {
 def draw(source: Source, who: Viewer) -> None:
     """The page."""
     wanted = _wanted()
-    found = source.figures(("inbox", wanted), lambda reading: inbox.load(reading, wanted))
+    found = _figures(source, wanted)
     waiting = found.waiting
     frames.part(
         "Inbox",
@@ -52,6 +52,24 @@ def draw(source: Source, who: Viewer) -> None:
     else:
         _nothing(wanted)
     _how_read(source)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    _figures(source, Wanted())
+    _reading(source)
+
+
+def _figures(source: Source, wanted: Wanted) -> inbox.Inbox:
+    return source.figures(("inbox", wanted), lambda reading: inbox.load(reading, wanted))
+
+
+def _reading(source: Source) -> inbox.HowRead:
+    return source.figures("how_read", inbox.load_reading)
 
 
 def _wanted() -> Wanted:
@@ -207,7 +225,7 @@ def _extracted(told: str | None) -> list[str]:
 
 
 def _how_read(source: Source) -> None:
-    read = source.figures("how_read", inbox.load_reading)
+    read = _reading(source)
     left, right = st.columns(2, gap="large")
     with left:
         frames.part("What replies say", "By day, as read now.")

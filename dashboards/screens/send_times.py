@@ -1,9 +1,12 @@
 """Send times: how answers depend on the hour of sending, and what the timing model advises."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboards import frames, times
-from dashboards.choosing import choose
+from dashboards.choosing import at_first, choose
+from dashboards.filters import Filters
 from dashboards.listing import Column
 from dashboards.people import Viewer
 from dashboards.process import Source
@@ -16,7 +19,7 @@ def draw(source: Source, who: Viewer) -> None:
     """The page."""
     del who
     chosen = choose(source)
-    rows, advice, sql = source.figures(("times", chosen), lambda reading: times.load(reading, chosen))
+    rows, advice, sql = _figures(source, chosen)
     if not rows:
         frames.empty("Nothing was sent in this time", "Choose a longer time, or another channel.")
         return
@@ -40,6 +43,19 @@ def draw(source: Source, who: Viewer) -> None:
             times.heat_map(rows, None), "sent_by_hour", says="Messages sent by weekday and hour", rows=rows, names=names
         )
     _advice(advice)
+
+
+def read_ahead(source: Source) -> None:
+    """Reads what the page shows to the first who opens it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    _figures(source, at_first(source))
+
+
+def _figures(source: Source, chosen: Filters) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    return source.figures(("times", chosen), lambda reading: times.load(reading, chosen))
 
 
 def _best(rows: list[dict[str, object]], rate: str) -> None:
