@@ -15,7 +15,7 @@ from dashboards.process import Query, Source
 from dashboards.reader import NoLake
 from schemas.failures import OutpulseError
 
-REFRESH_SECONDS: Final = 1.0
+REFRESH_SECONDS: Final = 0.5
 """How often an open page looks whether something has changed: landing takes up to a second more, drawing less."""
 _REST: Final = 1.0
 """A page is drawn anew after this many times the time it took: many who look share the process."""
@@ -56,7 +56,7 @@ def run(source: Source, who: Viewer, title: str, draw: Draw) -> None:
             "Run `outpulse replay FILE`, send a webhook, or try `outpulse demo`. This page then fills by itself.",
         )
     except OutpulseError as error:
-        st.warning(f"{error}. Trying again every {REFRESH_SECONDS:.0f} s.", icon=":material/sync_problem:")
+        st.warning(f"{error}. Trying again every {REFRESH_SECONDS:g} s.", icon=":material/sync_problem:")
     except Exception:  # noqa: BLE001 - a page never shows a traceback
         _LOG.exception("page %s cannot be drawn", title)
         st.error("This page cannot be drawn: the fault is in the dashboard's own messages.", icon=":material/error:")
