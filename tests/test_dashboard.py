@@ -286,7 +286,7 @@ def test_a_broken_lake_is_told_in_one_line(home: Path, monkeypatch: pytest.Monke
 
     (warning,) = show(home, monkeypatch).warning
 
-    assert re.search(r"cannot be opened.*Trying again every 1 s", warning.value)
+    assert re.search(r"cannot be opened.*Trying again every 0.5 s", warning.value)
 
 
 def test_the_tiles_equal_sql(world_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
