@@ -163,7 +163,7 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
         marks=reading.arrow(MARKS, [campaign] * 5).to_pylist(),
         ages={what: found.get(campaign, []) for what, found in ages.items()},
         curves={what: ripening(found.values(), passed) for what, found in ages.items()},
-        to_send=_to_send(reading, campaign),
+        to_send=None if chosen.channel else _to_send(reading, campaign),
         sql={
             "segments": spelled(_SEGMENTS_TOLD.replace("{where}", where), values),
             "funnel": spelled(_funnel_told(where), values),
@@ -191,13 +191,16 @@ def _apart(sent: pa.Table, campaign: str) -> tuple[Totals, Totals]:
 
 
 def _to_send(reading: Reading, campaign: str) -> int | None:
-    """The planned targets less what was sent; None without a plan that says them."""
+    """The planned targets less those written to; None without a plan, and where each is written to several times."""
     ((planned,),) = reading.rows("SELECT max(total_targets) FROM campaign_plans WHERE campaign_id = ?", [campaign])
     if planned is None:
         return None
-    # Of all channels, whichever is chosen: a plan's targets are of the whole campaign.
-    ((sent,),) = reading.rows("SELECT sum(touched) FROM store.cohorts WHERE campaign_id = ?", [campaign])
-    return max(0, int(planned - (sent or 0)))
+    # A plan's targets are people, on whichever channels: messages of several steps are more than people.
+    ((sent, steps),) = reading.rows(
+        "SELECT sum(touched), count(DISTINCT (sequence_step, channel)) FROM store.cohorts WHERE campaign_id = ?",
+        [campaign],
+    )
+    return max(0, int(planned - (sent or 0))) if steps <= 1 else None
 
 
 def _funnel_told(where: str) -> str:

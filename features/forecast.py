@@ -23,6 +23,8 @@ _SLOPE_SD: Final = 0.2
 _DAY_SD: Final = 0.2
 """How far the curve may be from the assumed one, in logarithms of what a day adds: all days alike, more by each later day,
 and each day from the day before. Curves of means from 1 to 3 days differ by 0.3 a day."""
+_UNSEEN_RATE: Final = 0.01
+"""The rate taken where no campaign has brought anything yet; it weighs half a hit, as 50 messages without one."""
 _RATE_HITS: Final = 0.5
 """A campaign's rate is taken to be gamma distributed with Jeffreys' half a hit before anything is seen of it."""
 _RATE_SPREAD: Final = 2.2
@@ -108,8 +110,8 @@ def forecast(campaign: Sequence[Day], curve: Ripening, still_to_send: float = 0.
     most = total - have + still_to_send
     if total + still_to_send <= 0 or most <= 0 or not unseen.any():
         return Forecast(have, float(have), Interval(have, have))
-    prior = _RATE_HITS / curve.rate if curve.rate > 0 else 1.0
     shown = float(np.append(curve.shares, 1.0) @ sent[0])
+    prior = _RATE_HITS / (curve.rate or _UNSEEN_RATE)
     expected = min(most, (total - shown + still_to_send) * (have + _RATE_HITS) / (shown + prior))
     dice = np.random.default_rng(2)
     rates = np.minimum(dice.gamma(have + _RATE_HITS, size=len(seen)) / (seen + prior / _RATE_SPREAD), 1.0)

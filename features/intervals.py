@@ -32,7 +32,7 @@ def wilson(hits: int, trials: int, z: float = Z) -> Interval | None:
     """
     if trials <= 0:
         return None
-    share = hits / trials
+    share = min(hits / trials, 1.0)
     square = z * z / trials
     middle = (share + square / 2) / (1 + square)
     reach = z / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
@@ -49,7 +49,8 @@ def at_least(hits: int, trials: int) -> float:
 
     Source: Clopper, Pearson (1934), Biometrika 26, 404-413: the rate at which so many hits have a probability of 2.5 %.
     """
-    if trials <= 0 or hits <= 0:
+    hits = min(hits, trials)  # meetings of people who were called may be more than the mails that arrived
+    if hits <= 0:
         return 0.0
     if hits > _FEW:
         found = wilson(hits, trials)
@@ -83,7 +84,7 @@ def difference(hits: int, trials: int, past_hits: int, past_trials: int) -> Inte
     now, past = wilson(hits, trials), wilson(past_hits, past_trials)
     if now is None or past is None:
         return None
-    share, before = hits / trials, past_hits / past_trials
+    share, before = min(hits / trials, 1.0), min(past_hits / past_trials, 1.0)
     down = math.hypot(share - now.low, past.high - before)
     up = math.hypot(now.high - share, before - past.low)
     return Interval(share - before - down, share - before + up)

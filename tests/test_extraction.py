@@ -267,6 +267,13 @@ def test_folding_keeps_every_character_in_its_place(text: str) -> None:
     assert len(fold(text)) == len(text)
 
 
+@pytest.mark.parametrize("piece", [">\n", "\n", "> * \n", "Cc: a@b.example\n", "from "])
+def test_quotations_of_any_form_are_read_in_linear_time(piece: str) -> None:
+    began = perf_counter()
+    copied(piece * 200_000)
+    assert perf_counter() - began < 0.5
+
+
 @pytest.mark.parametrize(
     "piece",
     ["a", "1", "1.", " ", "until ", "4 May ", "A", "Ab ", "@a.", "a@b.c ", "月", "三", "?", "\n", "bis 4. ", "de A "],

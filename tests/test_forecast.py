@@ -153,3 +153,11 @@ def test_the_same_figures_always_give_the_same_forecast() -> None:
     young = [Day(2, 3_000, 40)]
 
     assert forecast(young, ripening([young])) == forecast(young, ripening([young]))
+
+
+def test_where_nothing_has_come_of_anything_little_is_expected() -> None:
+    for today in (Day(0, 10, 0), Day(20, 10, 0), Day(0, 1000, 0)):
+        found = forecast([today], ripening([[today]]), still_to_send=1000)
+
+        assert found.have == 0
+        assert found.expected <= 0.01 * (today.sent + 1000)

@@ -73,3 +73,9 @@ def test_a_lower_limit_rises_with_the_hits_across_the_change_of_method() -> None
 
     assert found == sorted(found)
     assert found[0] == 0.0
+
+
+def test_more_hits_than_trials_are_all_of_them() -> None:
+    assert wilson(2, 1) == wilson(1, 1)
+    assert at_least(5, 3) == at_least(3, 3)
+    assert difference(2, 1, 3, 2) is not None

@@ -128,6 +128,8 @@ _TELL: Final = re.compile(words("people", "tell"))
 
 
 _FAILED: Final = re.compile(words("people", "failed"))
+_HELD: Final = re.compile(words("people", "held"))
+"""Words of mail that waits or was turned away, in the sentence of the mailbox it was for."""
 _POINTED: Final = re.compile(words("people", "pointed"))
 """Who is told to write, before the address: it counts in a notice of mail that failed or waits, too."""
 _LABEL: Final = re.compile(r"^(?:e-?mail|mail|m|e|t)?\s?[:.]?\s*$")
@@ -140,8 +142,8 @@ _NEAR: Final = 12
 def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Address | None:
     """The address that is named for the matter, not one that is gone, full, or the machine's own."""
     away = intent == "out_of_office"
-    has_failed = away and _FAILED.search(folded) is not None
     sign_off = _signature_start(folded)
+    has_failed = away and _FAILED.search(folded[:sign_off]) is not None
     best, best_points = None, 0.0
     for place, one in enumerate(addresses[:_MOST_ADDRESSES]):
         if _NOT_A_PERSON.match(one.email):
@@ -149,7 +151,7 @@ def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Addre
         before, after = folded[max(0, one.start - 60) : one.start], folded[one.end : one.end + 40]
         points = 2.0 - 0.01 * place + bool(_TELL.search(before))
         is_pointed = _POINTED.search(before) is not None
-        if has_failed and not is_pointed:
+        if away and not is_pointed and (has_failed or _HELD.search(_sentence(folded, one.start, one.end))):
             continue
         if _NOT_THERE_AFTER.match(after) or (away and _NOT_THERE.search(before) and not is_pointed):
             points -= 3
@@ -159,6 +161,13 @@ def _best_address(folded: str, addresses: list[_Address], intent: str) -> _Addre
         if points > best_points:
             best, best_points = one, points
     return best
+
+
+def _sentence(folded: str, start: int, end: int) -> str:
+    """The sentence around a place, up to line ends."""
+    begin = max(folded.rfind(mark, 0, start) for mark in (". ", "! ", "? ", "\n")) + 1
+    ends = [at for mark in (". ", "! ", "? ", "\n") if (at := folded.find(mark, end)) >= 0]
+    return folded[begin : min(ends, default=len(folded))]
 
 
 def _best_name(
