@@ -19,6 +19,8 @@ from sqlglot import exp
 
 LONGEST: Final = 20_000
 """Characters of a question: tools write some thousand."""
+_DEEPEST: Final = 5
+"""Square brackets in each other: sqlglot takes three times as long for each more."""
 _MAY_ASK: Final = re.compile(r"information_schema|\bpg_|current_|session_user|version\s*\(|set_config", re.IGNORECASE)
 _PUBLIC, _CATALOG, _OWNER, _HEAP, _FIRST = 2200, 11, 10, 2, 16384
 """Numbers of the schemas, the owner, the way of storing, and the first table, as PostgreSQL has them."""
@@ -68,17 +70,28 @@ class Question:
 
 def question_in(sql: str, me: Connected, schema: Schema) -> Question | None:
     """The question of a statement; None where it asks neither about the connection nor about tables."""
-    if len(sql) > LONGEST or not _MAY_ASK.search(sql):
+    if len(sql) > LONGEST or not _MAY_ASK.search(sql) or _depth(sql) > _DEEPEST:
         return None
     try:
         tree = sqlglot.parse_one(sql, dialect="postgres")
         if not isinstance(tree, exp.Query):
             return None
-        if any(_is_catalog(table) for table in tree.find_all(exp.Table)):
-            return _about_tables(tree, me, schema)
-        return None if tree.find(exp.Table) else _about_connection(tree, me)
+        named = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+        tables = [table for table in tree.find_all(exp.Table) if table.db or table.name.lower() not in named]
+        if tables:
+            return _about_tables(tree, me, schema) if all(map(_is_catalog, tables)) else None
+        return _about_connection(tree, me)
     except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
         return None
+
+
+def _depth(sql: str) -> int:
+    """How deep square brackets are in each other."""
+    depth = deepest = 0
+    for sign in sql:
+        depth += (sign == "[") - (sign == "]")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _is_catalog(table: exp.Table) -> bool:
@@ -108,13 +121,14 @@ def _with_facts(tree: exp.Query, me: Connected) -> tuple[int, dict[str, str | No
             found += 1
     for node in list(tree.find_all(exp.Anonymous)):
         name, given = str(node.this).lower(), [_text(one) for one in node.expressions]
+        place = node.parent if isinstance(node.parent, exp.Dot) else node  # pg_catalog.set_config(...)
         if name == "pg_backend_pid":
-            node.replace(exp.Literal.number(me.pid))
+            place.replace(exp.Literal.number(me.pid))
         elif name == "current_setting" and given and given[0] is not None:
-            node.replace(exp.Literal.string(me.settings.get(given[0].lower(), "")))
+            place.replace(exp.Literal.string(me.settings.get(given[0].lower(), "")))
         elif name == "set_config" and len(given) > 1 and given[0] is not None:
             sets[given[0].lower()] = given[1]
-            node.replace(exp.Literal.string(given[1] or ""))
+            place.replace(exp.Literal.string(given[1] or ""))
         else:
             continue
         found += 1
@@ -129,10 +143,11 @@ def _about_tables(tree: exp.Query, me: Connected, schema: Schema) -> Question:
     columns = [one.alias_or_name or f"column{place}" for place, one in enumerate(tree.selects, start=1)]
     tree = rewrite_for_executor(_Named(me.user), _cast(tree.copy(), schema))
     _with_facts(tree, me)
+    named = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     used: dict[str, int] = {}
     for table in list(tree.find_all(exp.Table)):
         name = table.name.lower()
-        if not _is_catalog(table):
+        if not _is_catalog(table) or (not table.db and name in named):
             continue
         if name not in _COLUMNS:
             return Question("", columns=columns)

@@ -9,13 +9,23 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from pg_mimic import PgServer, Portal, ResultColumn, ScramSha256AuthPlugin, Session, Statement, StaticStatement
+from pg_mimic import (
+    PgServer,
+    Portal,
+    ResultColumn,
+    ScramSha256AuthPlugin,
+    Session,
+    Statement,
+    StaticStatement,
+    connection,
+)
 from pg_mimic import types as pg
 from pg_mimic.auth import IdentityProvider
 from pg_mimic.errors import PgError
@@ -24,11 +34,11 @@ from pg_mimic.middleware import asyncpg_typeinfo, resolve, set_show, transaction
 from outpulse.home import Home
 from outpulse.querying import ensure_lake
 from outpulse.settings import SqlSettings
-from outpulse.sql_catalog import Connected, Question, question_in
-from outpulse.sql_wire import CATALOG_TYPES, oid_of, parameters_in, rows_of, with_values
+from outpulse.sql_catalog import LONGEST, Connected, Question, question_in
+from outpulse.sql_wire import CATALOG_TYPES, oid_of, parameters_in, rows_of, statements_in, with_values
 from schemas.analyses import ANALYSES
 from schemas.derive import columns
-from schemas.failures import HomeError, LakeError, OutpulseError, QueryRefused, QueryStopped
+from schemas.failures import HomeError, LakeError, OutpulseError, QueryRefused, QueryStopped, QueryWrong
 from schemas.tables import TABLES
 from sinks.console import Console, Limits, Running
 
@@ -36,9 +46,13 @@ HOST: Final = "127.0.0.1"
 PASSWORD_FILE: Final = "serve-sql.password"  # noqa: S105 - a name
 _MOST_BYTES: Final = 512 * 2**20
 """Of one answer, as Arrow; texts of a million replies can be more than a tool or this process can hold."""
-_CUSTOMS: Final = (transaction_control, set_show, asyncpg_typeinfo)
-"""What pg-mimic answers by itself. Not its others: they evaluate SQL as Python, see `outpulse.sql_catalog`."""
-_WRONG: Final = "42000"
+_STATES: Final = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SET", "SHOW"})
+_LONGEST_STATE: Final = 2000
+"""Characters of a statement about the connection's state; pg-mimic's patterns take long for many blanks."""
+_PARSING_SECONDS: Final = 2.0
+_MOST_TOLD: Final = 50_000
+"""Rows of an answer about the catalogue."""
+_WRONG, _NO_LAKE = "42000", "58000"
 _VERSION: Final = "16.0 (Outpulse, DuckDB's dialect)"
 """Tools read the leading number to know what they may ask."""
 
@@ -87,8 +101,8 @@ class Result:
 
 
 def _told(error: LakeError) -> PgError:
-    """The error with PostgreSQL's code: insufficient privilege, query cancelled, or a mistake in the statement."""
-    code = {QueryRefused: "42501", QueryStopped: "57014"}.get(type(error), _WRONG)
+    """The error with PostgreSQL's code: insufficient privilege, cancelled, a mistake in the statement, or a system error."""
+    code = {QueryRefused: "42501", QueryStopped: "57014", QueryWrong: _WRONG}.get(type(error), _NO_LAKE)
     return PgError(code, str(error))
 
 
@@ -190,22 +204,29 @@ class LakeSession(Session):
 
     async def customs(self, sql: str, param_oids: list[int | None]) -> Statement | None:
         """What is answered without the lake: transactions, SET and SHOW, questions about the connection and about tables."""
-        found: Statement | None = await resolve(self._connection, sql, param_oids, _CUSTOMS)
+        # Of pg-mimic's answers these three alone: the others evaluate SQL as Python, see `outpulse.sql_catalog`.
+        head = sql.lstrip()[:10].upper().split(None, 1)
+        found: Statement | None = None
+        if head and head[0].rstrip(";") in _STATES and len(sql) <= _LONGEST_STATE:
+            told = " ".join(sql.split())
+            found = await resolve(self._connection, told, param_oids, (transaction_control, set_show))
+        elif len(sql) <= LONGEST:
+            found = await resolve(self._connection, sql, param_oids, (asyncpg_typeinfo,))
         if found is not None:
             return found
-        schema = await self.schema()
-        question = await asyncio.to_thread(question_in, sql, self._connected(), schema)
+        me, schema = self._connected(), await self.schema()
+        question = await _apart(lambda: question_in(sql, me, schema))
         return None if question is None else await self._answer(sql, question)
 
     def _connected(self) -> Connected:
-        connection = self._connection
+        found = self._connection
         settings = {"timezone": "UTC", "search_path": '"$user", public', "standard_conforming_strings": "on"}
-        settings |= connection.server.parameter_status | connection.session_vars
+        settings |= found.server.parameter_status | found.session_vars
         return Connected(
-            user=connection.username,
-            database=connection.database,
+            user=found.username,
+            database=found.database,
             version=_VERSION,
-            pid=connection.pid,
+            pid=found.pid,
             settings={name.lower(): value for name, value in settings.items()},
         )
 
@@ -213,7 +234,7 @@ class LakeSession(Session):
         """The answer; no rows to a question about tables that DuckDB does not understand, as there is nothing to tell."""
         empty = [ResultColumn(name, pg.TEXT) for name in question.columns or []]
         try:
-            found = await self.fetch(question.query, question.values) if question.query else None
+            found = await self.fetch(question.query, question.values, _MOST_TOLD) if question.query else None
         except PgError as error:
             if error.sqlstate != _WRONG:
                 raise
@@ -221,7 +242,8 @@ class LakeSession(Session):
         if found is None:
             return StaticStatement(sql, empty, []) if empty else None
         columns = found.columns
-        rows = [row for part in found.parts for row in rows_of(part, [column.oid for column in columns])]
+        oids = [column.oid for column in columns]
+        rows = await asyncio.to_thread(lambda: [row for part in found.parts for row in rows_of(part, oids)])
         return StaticStatement(sql, columns, rows, lambda: self._set(question.sets))
 
     def _set(self, settings: Mapping[str, str | None]) -> None:
@@ -231,15 +253,37 @@ class LakeSession(Session):
             else:
                 self._connection.session_vars[name] = value
 
-    async def fetch(self, query: str, values: Sequence[Any] = ()) -> Result:
+    async def fetch(self, query: str, values: Sequence[Any] = (), most_rows: int | None = None) -> Result:
         """What a statement gives.
 
         Raises:
             PgError: it is refused, fails, or takes too much.
         """
-        found = Result(self.console, query, self.console.limits.rows, values)
+        found = Result(self.console, query, most_rows or self.console.limits.rows, values)
         await found.fetch()
         return found
+
+
+async def _apart(work: Callable[[], Question | None]) -> Question | None:
+    """What a function gives in a thread of its own; None where that takes too long, as parsing what was made to may."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Question | None] = loop.create_future()
+
+    def run() -> None:
+        found = work()
+
+        def tell() -> None:
+            if not answer.done():
+                answer.set_result(found)
+
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return await asyncio.wait_for(answer, _PARSING_SECONDS)
+    except TimeoutError:
+        return None
 
 
 class OnePassword(IdentityProvider):
@@ -286,6 +330,10 @@ def run_sql_server(home: Home, *, port: int | None) -> int:
     with Console(home.path, limits, most=settings.statements) as console:
         asyncio.run(_serve(console, settings.port if port is None else port, *password_of(home.path, settings)))
     return 0
+
+
+# pg-mimic takes a text apart by parsing it with sqlglot on the event loop, which a few nested brackets make take hours.
+connection.split_statements = statements_in
 
 
 async def _serve(console: Console, port: int, password: str, where: str) -> None:

@@ -64,11 +64,14 @@ _CASTS: Final = {
 }
 _TOKENS: Final = re.compile(
     r"""(?P<schema>"public"|\bpublic)\s*\.(?=\s*["\w])
-    | [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/
-    | \$(?P<tag>[A-Za-z_]\w*|)\$.*?\$(?P=tag)\$ | \$(?P<number>\d+)""",
+    | [eE]'(?:[^'\\]|\\.|'')*+'? | '(?:[^']|'')*+'? | "(?:[^"]|"")*+"? | --[^\n]* | /\*(?:.*?\*/|.*)
+    | \$(?P<tag>[A-Za-z_]\w*|)\$(?:.*?\$(?P=tag)\$|.*) | \$(?P<number>\d+) | (?P<end>;)""",
     re.DOTALL | re.VERBOSE,
 )
-"""PostgreSQL's name of the schema, what holds no parameter (texts, names, comments), and a parameter."""
+"""PostgreSQL's name of the schema, what holds no parameter (texts, names, comments), a parameter, and the end of a statement.
+
+What is not closed goes to the end of all, so that any text is read in linear time.
+"""
 
 
 def oid_of(kind: str) -> int:
@@ -112,6 +115,13 @@ def _interval(value: Any) -> timedelta | str:  # noqa: ANN401 - Arrow's three-pa
     seconds = spent.days * 86400 + spent.seconds
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{spent.microseconds:06}"
     return f"{value.months} mons {value.days} days {sign}{clock}"
+
+
+def statements_in(query: str) -> list[str]:
+    """The statements of a text, apart at semicolons outside of texts, names and comments; empty ones are left out."""
+    ends = [found.start() for found in _TOKENS.finditer(query) if found["end"]]
+    parts = [query[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(query)], strict=True)]
+    return [part for part in parts if part.strip()] or [query]
 
 
 def parameters_in(query: str) -> int:

@@ -10,6 +10,7 @@ The tree (who catches what):
     │   ├── LakeLocked            another process is the writer
     │   ├── QueryRefused          a reader's statement that may not run
     │   ├── QueryStopped          a reader's statement that ran too long or grew too large
+    │   ├── QueryWrong            a reader's statement that DuckDB does not understand
     │   └── LakeTooNew            written by a newer release
     ├── WeightsError              shipped weights of a model are damaged
     └── HomeError                 the home folder is unusable (read-only, full, of another kind)
@@ -77,6 +78,10 @@ class LakeTooNew(LakeError):  # noqa: N818 - reads as the state it names
 
 class QueryRefused(LakeError):  # noqa: N818 - reads as what happened
     """A statement that does more than read the lake, or none that the database understands."""
+
+
+class QueryWrong(LakeError):  # noqa: N818 - reads as what happened
+    """A reader's statement has a mistake: of spelling, of a name, or in what it computes."""
 
 
 class QueryStopped(LakeError):  # noqa: N818 - reads as what happened

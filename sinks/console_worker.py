@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final
 import duckdb
 import pyarrow as pa
 
-from schemas.failures import LakeError, OutpulseError, QueryRefused, QueryStopped
+from schemas.failures import LakeError, OutpulseError, QueryRefused, QueryStopped, QueryWrong
 from sinks.attach import LAKE, connect, lake_folder
 from sinks.statements import checked, one_line
 
@@ -128,7 +128,8 @@ class Answering:
 def failure(payload: bytes) -> LakeError:
     """What a frame FAILED tells."""
     kind, text = json.loads(payload)
-    return {"refused": QueryRefused, "stopped": QueryStopped}.get(kind, LakeError)(text)
+    kinds: dict[str, type[LakeError]] = {"refused": QueryRefused, "stopped": QueryStopped, "wrong": QueryWrong}
+    return kinds.get(kind, LakeError)(text)
 
 
 def rows_within(batch: Any, most_bytes: int) -> int:  # noqa: ANN401 - pyarrow has no types
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         answering = Answering(locked(home, memory_mib, exact=EXACT in arguments[2:]), sys.stdout.buffer)
     except LakeError as error:
-        payload = json.dumps(["wrong", str(error)]).encode()
+        payload = json.dumps(["no lake", str(error)]).encode()
         sys.stdout.buffer.write(HEAD.pack(FAILED, len(payload)) + payload)
         return
     answering.say(READY)

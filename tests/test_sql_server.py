@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from outpulse.settings import SqlSettings
 from outpulse.sql_server import PASSWORD_FILE, password_of
-from outpulse.sql_wire import literal, parameters_in, with_values
+from outpulse.sql_wire import literal, parameters_in, statements_in, with_values
 from schemas.analyses import ANALYSES
 from schemas.failures import HomeError
 from schemas.pages import worked_queries
@@ -278,6 +278,40 @@ def test_questions_to_the_server_itself_run_nothing_else(query: str, client: psy
         assert client.execute(query).fetchall() == []
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT version(), " + "ARRAY[" * 40 + "1" + "]" * 40,
+        "SET a =" + " " * 5000 + "\nx\ny",
+        "SELECT a.oid FROM pg_type a, pg_type b, pg_type c",
+        "SELECT version(), " + "(" * 3000 + "1" + ")" * 3000,
+    ],
+    ids=["arrays", "blanks", "rows", "depth"],
+)
+def test_no_question_keeps_others_waiting(query: str, served: Served) -> None:
+    def ask() -> None:
+        with served.connect() as other, suppress(psycopg.Error):
+            other.execute(query)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    with served.connect() as client:
+        began = time.monotonic()
+        while asking.is_alive() and time.monotonic() - began < 3:
+            asked = time.monotonic()
+            assert client.execute("SHOW timezone").fetchone() == ("UTC",)
+            assert time.monotonic() - asked < 2
+            time.sleep(0.05)
+
+
+def test_a_mistake_is_no_empty_answer_and_a_name_of_ones_own_is_no_catalogue(client: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.SyntaxErrorOrAccessRuleViolation):
+        client.execute("SELECT e.knd FROM events e, pg_class c")
+    query = "WITH pg_mine AS (SELECT kind FROM events) SELECT count(*) AS n FROM pg_mine"
+    assert client.execute(query).fetchone() == (100,)
+    assert client.execute("SELECT pg_catalog.set_config('search_path', 'public', false)").fetchone() == ("public",)
+
+
 def test_a_question_about_the_catalogue_takes_no_longer_than_others_may(client: psycopg.Connection) -> None:
     columns = "information_schema.columns"
     with pytest.raises(psycopg.errors.QueryCanceled):
@@ -336,6 +370,22 @@ def test_the_password_comes_from_the_settings_or_from_a_file_that_stays(tmp_path
     (tmp_path / PASSWORD_FILE).write_text("")
     with pytest.raises(HomeError, match="empty"):
         password_of(tmp_path, SqlSettings())
+
+
+def test_statements_end_at_semicolons_outside_of_texts() -> None:
+    assert statements_in("SELECT ';' AS \"a;b\"; -- ;\nSELECT $x$;$x$ /* ; */;;") == [
+        "SELECT ';' AS \"a;b\"",
+        " -- ;\nSELECT $x$;$x$ /* ; */",
+    ]
+    assert statements_in("") == [""]
+
+
+@pytest.mark.parametrize("piece", ["/*", "'", '"', "$a$", "$$", "e'\\", "$1", ";"])
+def test_any_text_is_taken_apart_in_linear_time(piece: str) -> None:
+    began = time.perf_counter()
+    statements_in(piece * 100_000)
+    parameters_in(piece * 100_000)
+    assert time.perf_counter() - began < 2
 
 
 def test_parameters_in_texts_names_and_comments_are_none() -> None:
