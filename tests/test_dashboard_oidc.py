@@ -202,7 +202,8 @@ def test_who_logs_out_sees_nothing_any_more(seen: Seen, provider: Provider) -> N
     page = log_in(seen.page, provider.base, "viewer")
     page.locator(".head h1", has_text="Overview").wait_for(timeout=SOON)
     page.get_by_role("button", name="Log out").click()
-    page.wait_for_timeout(1500)
+    expect(page.get_by_role("button", name="Log out")).to_have_count(0, timeout=SOON)
+    page.wait_for_timeout(500)
 
     told = told_of(page)
     go(page, provider.base, "deliverability")
