@@ -163,7 +163,7 @@ def load(reading: Reading, campaign: str, chosen: Filters) -> Campaign:
         marks=reading.arrow(MARKS, [campaign] * 5).to_pylist(),
         ages={what: found.get(campaign, []) for what, found in ages.items()},
         curves={what: ripening(found.values(), passed) for what, found in ages.items()},
-        to_send=None if chosen.channel else _to_send(reading, campaign),
+        to_send=_to_send(reading, campaign),
         sql={
             "segments": spelled(_SEGMENTS_TOLD.replace("{where}", where), values),
             "funnel": spelled(_funnel_told(where), values),
@@ -197,7 +197,7 @@ def _to_send(reading: Reading, campaign: str) -> int | None:
         return None
     # A plan's targets are people, on whichever channels: messages of several steps are more than people.
     ((sent, steps),) = reading.rows(
-        "SELECT sum(touched), count(DISTINCT (sequence_step, channel)) FROM store.cohorts WHERE campaign_id = ?",
+        "SELECT sum(touched), count(DISTINCT sequence_step) FROM store.cohorts WHERE campaign_id = ?",
         [campaign],
     )
     return max(0, int(planned - (sent or 0))) if steps <= 1 else None

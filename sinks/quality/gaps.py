@@ -2,7 +2,7 @@
 
 A lake knows what is usual of a weekday once it has two more of the same within four weeks. Of those the quarter with the
 fewest events is what a day is judged by, so that weekends and campaigns of every other week are no gaps. A bank holiday may be
-told as a thin day, for two weeks.
+told as a thin day, for six weeks.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ _THIN: Final = 0.05
 """A day with less than this share of its usual events is thin. A holiday keeps more: opens of the days before trickle in."""
 _LONGEST: Final = 7
 """More days in a row are a pause in sending (a summer, a next campaign), no outage: `lands_in_time` tells those."""
-_LOOKS_BACK: Final = 14
+_LOOKS_BACK: Final = 42
 """Days before the newest that are judged: nobody mends what was long ago, and a bank holiday must not be told for ever."""
 _MANY: Final = 100
 """Events of a kind in each of two windows that make their shares comparable: 5 standard deviations are below 0.25."""
@@ -51,7 +51,7 @@ GAPS: Final = {
             LEFT JOIN counted b ON b.day = first_day - 1 LEFT JOIN counted a ON a.day = last_day + 1
             WHERE last_day - first_day < {_LONGEST} AND a.events >= {BUSY}
                 AND last_day > (SELECT max(day) FROM counted) - {_LOOKS_BACK}
-                AND (is_known OR (b.events >= {BUSY} AND NOT has_weekend AND last_day = first_day)))
+                AND (is_known OR (b.events >= {BUSY} AND NOT has_weekend)))
         SELECT coalesce(sum(days) FILTER (most = 0), 0)::BIGINT AS missing_days,
             coalesce(sum(days) FILTER (most > 0), 0)::BIGINT AS thin_days FROM gaps""",
     "named": f"""
