@@ -165,4 +165,5 @@ def _system(known: Facts, *, flows_run: bool) -> Iterator[Item]:
         yield Item(Level.WARN, f"{count(known.unsent['failed'])} alerts could not be sent", why, "system")
     if known.letters:
         why = "They are kept and can be tried again."
-        yield Item(Level.FINE, f"{count(known.letters)} records could not be read in 24 h", why, "system")
+        records = "record" if known.letters == 1 else "records"
+        yield Item(Level.FINE, f"{count(known.letters)} {records} could not be read in 24 h", why, "system")
