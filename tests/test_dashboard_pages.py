@@ -216,7 +216,9 @@ def test_one_click_corrects_a_label_and_the_models_hear_of_it(seen: Seen, world:
     ).first.click()
 
     expect(page.get_by_text("Corrected to Not now").first).to_be_visible(timeout=SOON)
-    (given,) = [one for one in feedback_of(world)[known:] if class_of(one.event_id) in name]  # other tests click as well
+    (given,) = [
+        one for one in feedback_of(world)[known:] if class_of(one.event_id) in name
+    ]  # other tests click as well
     assert (given.field, given.new_value) == ("intent", "not_now")
     old = rows(world, f"SELECT intent_classification FROM response_intelligence WHERE event_id = '{given.event_id}'")
     assert [(given.old_value,)] == old
