@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from dashboards.filters import Days
 from dashboards.words import ratio
+from features.forecast import RIPE_DAYS
 from features.intervals import at_least
 
 BOUNCE_MARK: Final = 0.05
@@ -20,8 +21,6 @@ COMPLAINT_LIMIT: Final = 0.003
 
 RIPENING_DAYS: Final = 3
 """Most of what comes of a message comes within this many days; in the simulated world opens take 17 h in the mean."""
-RIPE_DAYS: Final = 14
-"""Rates that rise are compared with earlier ones only for messages of this age and more: nearly all that comes has come."""
 
 
 class Level(StrEnum):

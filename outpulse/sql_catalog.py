@@ -6,7 +6,7 @@ run anything. Here they are rewritten, and DuckDB runs them locked down and limi
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -68,10 +68,13 @@ class Question:
     sets: dict[str, str | None] = field(default_factory=dict)
 
 
+def may_ask(sql: str) -> bool:
+    """Whether a statement may hold a question, by its words alone; most hold none, and need not be parsed."""
+    return len(sql) <= LONGEST and _MAY_ASK.search(sql) is not None and _depth(sql) <= _DEEPEST
+
+
 def question_in(sql: str, me: Connected, schema: Schema) -> Question | None:
-    """The question of a statement; None where it asks neither about the connection nor about tables."""
-    if len(sql) > LONGEST or not _MAY_ASK.search(sql) or _depth(sql) > _DEEPEST:
-        return None
+    """The question of a statement that `may_ask`; None where it asks neither about the connection nor about tables."""
     try:
         tree = sqlglot.parse_one(sql, dialect="postgres")
         if not isinstance(tree, exp.Query):
@@ -79,7 +82,7 @@ def question_in(sql: str, me: Connected, schema: Schema) -> Question | None:
         named = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
         tables = [table for table in tree.find_all(exp.Table) if table.db or table.name.lower() not in named]
         if tables:
-            return _about_tables(tree, me, schema) if all(map(_is_catalog, tables)) else None
+            return _about_tables(tree, named, me, schema) if all(map(_is_catalog, tables)) else None
         return _about_connection(tree, me)
     except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
         return None
@@ -139,15 +142,15 @@ def _text(node: exp.Expression) -> str | None:
     return str(node.this) if isinstance(node, exp.Literal) else None
 
 
-def _about_tables(tree: exp.Query, me: Connected, schema: Schema) -> Question:
+def _about_tables(tree: exp.Query, named: Collection[str], me: Connected, schema: Schema) -> Question:
+    """The question of a statement whose tables are all the catalogue's, but for those that it has `named` itself."""
     columns = [one.alias_or_name or f"column{place}" for place, one in enumerate(tree.selects, start=1)]
     tree = rewrite_for_executor(_Named(me.user), _cast(tree.copy(), schema))
     _with_facts(tree, me)
-    named = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     used: dict[str, int] = {}
     for table in list(tree.find_all(exp.Table)):
         name = table.name.lower()
-        if not _is_catalog(table) or (not table.db and name in named):
+        if not table.db and name in named:
             continue
         if name not in _COLUMNS:
             return Question("", columns=columns)

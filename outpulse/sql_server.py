@@ -34,7 +34,7 @@ from pg_mimic.middleware import asyncpg_typeinfo, resolve, set_show, transaction
 from outpulse.home import Home
 from outpulse.querying import ensure_lake
 from outpulse.settings import SqlSettings
-from outpulse.sql_catalog import LONGEST, Connected, Question, question_in
+from outpulse.sql_catalog import LONGEST, Connected, Question, may_ask, question_in
 from outpulse.sql_wire import CATALOG_TYPES, oid_of, parameters_in, rows_of, statements_in, with_values
 from schemas.analyses import ANALYSES
 from schemas.derive import columns
@@ -212,7 +212,7 @@ class LakeSession(Session):
             found = await resolve(self._connection, told, param_oids, (transaction_control, set_show))
         elif len(sql) <= LONGEST:
             found = await resolve(self._connection, sql, param_oids, (asyncpg_typeinfo,))
-        if found is not None:
+        if found is not None or not may_ask(sql):
             return found
         me, schema = self._connected(), await self.schema()
         question = await _apart(lambda: question_in(sql, me, schema))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from dashboards.reader import LakeReader
 from data.world import World
 from flows.work import Work
 from schemas.identifiers import uuid7_of
@@ -150,3 +151,15 @@ def _insights(newest: datetime) -> list[tuple[str, dict[str, Any]]]:
                                   "impact_prediction": "{}", "actual_impact": '{"rate":0.02}',
                                   "optimization_status": "measured", "created_at": at(3)}),
     ]  # fmt: skip
+
+
+def asked(reader: LakeReader, query: str) -> list[dict[str, Any]]:
+    """What a query over the analysts' tables gives."""
+    with reader.reading() as reading:
+        found: list[dict[str, Any]] = reading.arrow(query).to_pylist()
+        return found
+
+
+def values(found: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    """Some columns, in an order of their own."""
+    return sorted((tuple(row[name] for name in names) for row in found), key=str)

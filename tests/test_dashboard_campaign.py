@@ -11,7 +11,7 @@ from dashboards.filters import Filters, Range
 from dashboards.funnel import funnel_rows
 from dashboards.reader import LakeReader
 from features.forecast import forecast
-from tests.dashboard_lakes import Event, event, furnish, land_world
+from tests.dashboard_lakes import Event, asked, event, furnish, land_world, values
 from tests.lakes import land, works
 from tests.test_import_lists import bring, written
 
@@ -31,18 +31,6 @@ CHOSEN = [
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> LakeReader:
     return LakeReader(furnish(land_world(tmp_path_factory.mktemp("world") / "home")))
-
-
-def asked(reader: LakeReader, query: str) -> list[dict[str, Any]]:
-    """What a query over the analysts' tables gives."""
-    with reader.reading() as reading:
-        found: list[dict[str, Any]] = reading.arrow(query).to_pylist()
-        return found
-
-
-def values(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    """Some columns, in an order of their own."""
-    return sorted((tuple(row[name] for name in names) for row in rows), key=str)
 
 
 def rounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

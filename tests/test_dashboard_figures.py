@@ -3,7 +3,6 @@
 import re
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from dashboards.reader import LakeReader
 from dashboards.saved import OWN, Described, described, saved_queries
 from outpulse.settings import GuardSettings
 from sinks.store import STORED_TABLES
-from tests.dashboard_lakes import furnish, land_world
+from tests.dashboard_lakes import asked, furnish, land_world, values
 
 ALL = Filters(Range.ALL, channel="email")
 CHOSEN = [
@@ -31,18 +30,6 @@ CHOSEN = [
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> LakeReader:
     return LakeReader(furnish(land_world(tmp_path_factory.mktemp("world") / "home")))
-
-
-def asked(reader: LakeReader, query: str) -> list[dict[str, Any]]:
-    """What a query over the analysts' tables gives."""
-    with reader.reading() as reading:
-        found: list[dict[str, Any]] = reading.arrow(query).to_pylist()
-        return found
-
-
-def values(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    """Some columns, in an order of their own."""
-    return sorted((tuple(row[name] for name in names) for row in rows), key=str)
 
 
 @pytest.mark.parametrize("chosen", CHOSEN)
